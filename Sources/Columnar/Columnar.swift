@@ -1,0 +1,1 @@
+// Room Columnar: see docs/map.md.

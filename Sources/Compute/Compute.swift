@@ -1,0 +1,1 @@
+// Room Compute: see docs/map.md.

@@ -1,0 +1,127 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+import Synchronization
+
+/// A block of memory that columns and tensors share: 64-byte aligned when allocated here, or a view of memory that
+/// somebody else owns (a mapped file). Never resized.
+///
+/// Writing is only for the code that created the buffer, before it hands it out; afterwards it is read-only by
+/// convention, except for tensor storage, which belongs to one thread.
+public final class Buffer: @unchecked Sendable {  // Sendable: contents are frozen before a buffer crosses threads.
+  public let pointer: UnsafeMutableRawPointer
+  public let byteCount: Int
+  private let owner: AnyObject?
+  private let charged: Int
+
+  /// Alignment of allocated buffers, in bytes; Arrow's recommendation and one cache line.
+  public static let alignment = 64
+
+  /// New memory of `byteCount` bytes, zeroed unless `zeroed` is false; at least 64 spare bytes follow for vector loads.
+  /// - Throws: `INVALID_ARGUMENT` for a negative size, `MEMORY_LIMIT` when the process budget or the system has no room.
+  public init(byteCount: Int, zeroed: Bool = true) throws(Failure) {
+    guard byteCount >= 0, byteCount < Int.max - 4096 else {
+      throw Failure(.invalidArgument, "a buffer of \(byteCount) bytes is not possible")
+    }
+    let capacity = (byteCount + 127) & ~63
+    try MemoryBudget.charge(capacity)
+    var raw: UnsafeMutableRawPointer?
+    guard posix_memalign(&raw, Buffer.alignment, capacity) == 0, let raw else {
+      MemoryBudget.release(capacity)
+      throw Failure(.memoryLimit, "out of memory: \(byteCount) bytes were asked for")
+    }
+    if zeroed { memset(raw, 0, capacity) } else { memset(raw + byteCount, 0, capacity - byteCount) }
+    self.pointer = raw
+    self.byteCount = byteCount
+    self.owner = nil
+    self.charged = capacity
+  }
+
+  /// A view of `byteCount` bytes at `pointer`, alive as long as `owner` lives. Not counted in the memory budget.
+  public init(viewing pointer: UnsafeMutableRawPointer, byteCount: Int, owner: AnyObject) {
+    self.pointer = pointer
+    self.byteCount = byteCount
+    self.owner = owner
+    self.charged = 0
+  }
+
+  /// A copy of `bytes`.
+  public convenience init(copying bytes: UnsafeRawBufferPointer) throws(Failure) {
+    try self.init(byteCount: bytes.count, zeroed: false)
+    if let base = bytes.baseAddress, bytes.count > 0 { pointer.copyMemory(from: base, byteCount: bytes.count) }
+  }
+
+  /// A copy of an array's elements, which must be plain values (numbers).
+  public convenience init<T: BitwiseCopyable>(_ array: [T]) throws(Failure) {
+    try self.init(byteCount: array.count * MemoryLayout<T>.stride, zeroed: false)
+    array.withUnsafeBytes { source in
+      if let base = source.baseAddress, source.count > 0 { pointer.copyMemory(from: base, byteCount: source.count) }
+    }
+  }
+
+  deinit {
+    guard charged > 0 else { return }
+    free(pointer)
+    MemoryBudget.release(charged)
+  }
+
+  /// A buffer over bytes `offset ..< offset + byteCount` of this one, sharing the memory.
+  /// - Throws: `INVALID_ARGUMENT` when the range leaves the buffer.
+  public func slice(offset: Int, byteCount length: Int) throws(Failure) -> Buffer {
+    guard offset >= 0, length >= 0, offset <= byteCount, length <= byteCount - offset else {
+      throw Failure(.invalidArgument, "bytes \(offset) + \(length) leave a buffer of \(byteCount) bytes")
+    }
+    if offset == 0, length == byteCount { return self }
+    return Buffer(viewing: pointer + offset, byteCount: length, owner: self)
+  }
+
+  /// All bytes, read-only. Keep the buffer alive while the pointer is used.
+  public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: pointer, count: byteCount) }
+
+  /// The bytes as values of `T`; the count is rounded down. Keep the buffer alive while the pointer is used.
+  @inlinable
+  public func values<T: BitwiseCopyable>(of type: T.Type) -> UnsafeBufferPointer<T> {
+    UnsafeBufferPointer(
+      start: UnsafePointer(pointer.assumingMemoryBound(to: type)), count: byteCount / MemoryLayout<T>.stride)
+  }
+
+  /// The bytes as writable values of `T`; for the code that fills the buffer.
+  @inlinable
+  public func mutableValues<T: BitwiseCopyable>(of type: T.Type) -> UnsafeMutableBufferPointer<T> {
+    UnsafeMutableBufferPointer(start: pointer.assumingMemoryBound(to: type), count: byteCount / MemoryLayout<T>.stride)
+  }
+}
+
+/// The bytes held by all allocated `Buffer`s of this process, and the most they may be.
+///
+/// A worker sets the limit from its task's memory limit, so a tensor bomb ends in `MEMORY_LIMIT` instead of the
+/// kernel's OOM killer.
+public enum MemoryBudget {
+  private static let used = Atomic<Int>(0)
+  private static let limit = Atomic<Int>(Int.max)
+  private static let peak = Atomic<Int>(0)
+
+  /// Bytes held now.
+  public static var usedBytes: Int { used.load(ordering: .relaxed) }
+  /// The most bytes ever held.
+  public static var peakBytes: Int { peak.load(ordering: .relaxed) }
+  /// The most bytes that may be held; `Int.max` when unlimited.
+  public static var limitBytes: Int { limit.load(ordering: .relaxed) }
+  /// Sets the limit for the whole process.
+  public static func setLimit(bytes: Int) { limit.store(max(0, bytes), ordering: .relaxed) }
+
+  static func charge(_ bytes: Int) throws(Failure) {
+    let now = used.add(bytes, ordering: .relaxed).newValue
+    let most = limit.load(ordering: .relaxed)
+    if now > most {
+      used.subtract(bytes, ordering: .relaxed)
+      throw Failure(
+        .memoryLimit, "memory limit: \(bytes) more bytes with \(now - bytes) of \(most) in use",
+        details: ["limit_bytes": .int(Int64(most)), "used_bytes": .int(Int64(now - bytes))])
+    }
+    if now > peak.load(ordering: .relaxed) { peak.max(now, ordering: .relaxed) }
+  }
+  static func release(_ bytes: Int) { used.subtract(bytes, ordering: .relaxed) }
+}

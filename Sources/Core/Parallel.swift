@@ -1,0 +1,79 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+import Dispatch
+import Synchronization
+
+/// Data parallelism over index ranges on the machine's cores.
+///
+/// The split into blocks depends on `count` and `grain` only, never on the number of threads, so a kernel that keeps
+/// each block's arithmetic to itself gives the same bits on 1 thread and on 2.
+public enum Parallel {
+  private static let configured = Atomic<Int>(0)
+
+  /// Threads used for one `forEach`; the machine's cores unless set, or `MOONLAKE_THREADS`.
+  public static var threads: Int {
+    let value = configured.load(ordering: .relaxed)
+    if value > 0 { return value }
+    var count = Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+    if let text = getenv("MOONLAKE_THREADS"), let asked = Int(String(cString: text)), asked > 0 { count = asked }
+    count = min(max(1, count), 64)
+    configured.store(count, ordering: .relaxed)
+    return count
+  }
+  /// Sets the number of threads (tests compare 1 and 2; a config may cap it).
+  public static func setThreads(_ count: Int) { configured.store(min(max(1, count), 64), ordering: .relaxed) }
+
+  /// Runs `body` for `0 ..< count` in blocks of `grain` indices. Blocks run in any order on several threads.
+  ///
+  /// Stops early, with blocks left out, once `Cancellation.isRequested`; the caller then throws away the result
+  /// (`Cancellation.check()` after the call).
+  public static func forEach(count: Int, grain: Int, _ body: (Range<Int>) -> Void) {
+    guard count > 0 else { return }
+    let grain = max(1, grain)
+    let blocks = (count + grain - 1) / grain
+    let workers = min(threads, blocks)
+    if workers <= 1 || inside {
+      for block in 0..<blocks {
+        if Cancellation.isRequested { return }
+        body(block * grain..<min(count, (block + 1) * grain))
+      }
+      return
+    }
+    let next = Atomic<Int>(0)
+    withoutActuallyEscaping(body) { body in
+      // Sendable proof: `concurrentPerform` returns only after all blocks ran, and blocks are disjoint ranges.
+      nonisolated(unsafe) let body = body
+      DispatchQueue.concurrentPerform(iterations: workers) { _ in
+        $inside.withValue(true) {
+          while !Cancellation.isRequested {
+            let block = next.add(1, ordering: .relaxed).oldValue
+            if block >= blocks { return }
+            body(block * grain..<min(count, (block + 1) * grain))
+          }
+        }
+      }
+    }
+  }
+
+  /// True on a thread that already runs a block: inner loops then stay serial.
+  @TaskLocal private static var inside = false
+}
+
+/// The request that this process stop what it does: set by a signal handler or a watchdog, polled by loops.
+public enum Cancellation {
+  private static let requested = Atomic<Bool>(false)
+
+  /// True once a stop was asked for.
+  public static var isRequested: Bool { requested.load(ordering: .relaxed) }
+  /// Asks for a stop. Async-signal-safe.
+  public static func request() { requested.store(true, ordering: .relaxed) }
+  /// Takes the request back (the REPL, after it stopped an expression; tests).
+  public static func reset() { requested.store(false, ordering: .relaxed) }
+  /// - Throws: `CANCELLED` once a stop was asked for.
+  public static func check() throws(Failure) {
+    if isRequested { throw Failure(.cancelled, "cancelled") }
+  }
+}

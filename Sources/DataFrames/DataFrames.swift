@@ -1,0 +1,1 @@
+// Room DataFrames: see docs/map.md.

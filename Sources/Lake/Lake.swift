@@ -1,0 +1,1 @@
+// Room Lake: see docs/map.md.

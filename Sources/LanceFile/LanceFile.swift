@@ -1,0 +1,1 @@
+// Room LanceFile: see docs/map.md.

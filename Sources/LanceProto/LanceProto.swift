@@ -1,0 +1,1 @@
+// Room LanceProto: see docs/map.md.

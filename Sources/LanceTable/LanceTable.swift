@@ -1,0 +1,1 @@
+// Room LanceTable: see docs/map.md.

@@ -1,0 +1,1 @@
+// Room LuaData: see docs/map.md.

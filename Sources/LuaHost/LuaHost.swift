@@ -1,0 +1,1 @@
+// Room LuaHost: see docs/map.md.

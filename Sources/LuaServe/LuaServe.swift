@@ -1,0 +1,1 @@
+// Room LuaServe: see docs/map.md.

@@ -1,0 +1,1 @@
+// Room LuaSystem: see docs/map.md.

@@ -1,0 +1,1 @@
+// Room LuaTensor: see docs/map.md.

@@ -1,0 +1,1 @@
+// Room ObjectStore: see docs/map.md.

@@ -1,0 +1,1 @@
+// Room Plan: see docs/map.md.

@@ -1,0 +1,1 @@
+// Room Script: see docs/map.md.

@@ -1,0 +1,1 @@
+// Room Server: see docs/map.md.

@@ -1,0 +1,1 @@
+// Room Tasks: see docs/map.md.

@@ -1,0 +1,1 @@
+// Room TensorKernels: see docs/map.md.

@@ -1,0 +1,1 @@
+// Room TestSupport: see docs/map.md.

@@ -1,0 +1,47 @@
+import Core
+import Testing
+
+@Suite(.serialized) struct CoreTests {
+  @Test func instantsRoundTrip() throws {
+    let instant = try #require(Instant("2026-02-10T10:00:00Z"))
+    #expect(instant.description == "2026-02-10T10:00:00Z")
+    #expect(Instant(seconds: -1).description == "1969-12-31T23:59:59Z")
+    #expect(Instant("1969-12-31T23:59:59.5Z")?.text(fractionDigits: 3) == "1969-12-31T23:59:59.500Z")
+    #expect(Instant("2026-02-10 10:00:00Z") == nil && Instant("2026-13-10T10:00:00Z") == nil)
+  }
+
+  @Test func bufferBudgetHolds() throws {
+    let before = MemoryBudget.usedBytes
+    do {
+      let buffer = try Buffer(byteCount: 1000)
+      #expect(UInt(bitPattern: buffer.pointer) % 64 == 0 && buffer.bytes.allSatisfy { $0 == 0 })
+      #expect(MemoryBudget.usedBytes > before)
+    }
+    #expect(MemoryBudget.usedBytes == before)
+    #expect(throws: Failure.self) { _ = try Buffer(byteCount: -1) }
+    #expect(throws: Failure.self) { _ = try Buffer(byteCount: Int.max) }
+    #expect(throws: Failure.self) { _ = try Buffer(byteCount: 8).slice(offset: 4, byteCount: 8) }
+  }
+
+  @Test(arguments: [1, 2, 7]) func parallelCoversEveryIndexOnce(_ grain: Int) throws {
+    let buffer = try Buffer(byteCount: 1001)
+    nonisolated(unsafe) let counts = buffer.mutableValues(of: UInt8.self)
+    Parallel.forEach(count: 1001, grain: grain) { range in for i in range { counts[i] += 1 } }
+    #expect(counts.allSatisfy { $0 == 1 })
+  }
+
+  @Test func readsAreChecked() throws {
+    let bytes: [UInt8] = [1, 0, 0, 0, 0, 0, 0, 2]
+    try bytes.withUnsafeBytes { raw throws in
+      var reader = ByteReader(raw, what: "header")
+      #expect(try reader.read(UInt32.self) == 1)
+      #expect(try reader.readBigEndian(UInt32.self) == 2)
+      let failure = #expect(throws: Failure.self) { _ = try reader.read(UInt8.self) }
+      #expect(failure?.message == "header is cut short: 1 bytes wanted at 8, 8 there")
+    }
+  }
+
+  @Test func nearNamesAreNamed() {
+    #expect(nearNames("lable", known: ["image", "label"], what: "columns") == "'lable'; did you mean 'label'? columns are: image, label")
+  }
+}

@@ -1,9 +1,10 @@
+import Synchronization
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Darwin)
   import Darwin
 #endif
-import Synchronization
 
 /// A block of memory that columns and tensors share: 64-byte aligned when allocated here, or a view of memory that
 /// somebody else owns (a mapped file). Never resized.

@@ -85,8 +85,8 @@ public func nearNames(_ name: String, known: [String], what: String) -> String {
     if distance <= max(2, name.utf8.count / 3), distance < (best?.1 ?? Int.max) { best = (candidate, distance) }
   }
   let shown = known.prefix(12).joined(separator: ", ") + (known.count > 12 ? ", ... (\(known.count) in all)" : "")
-  let hint = best.map { "; did you mean '\($0.0)'?" } ?? ""
-  return "'\(name)'\(hint)" + (known.isEmpty ? "; there are no \(what)" : "; \(what) are: \(shown)")
+  if let best { return "'\(name)'; did you mean '\(best.0)'? \(what) are: \(shown)" }
+  return "'\(name)'" + (known.isEmpty ? "; there are no \(what)" : "; \(what) are: \(shown)")
 }
 
 /// Levenshtein distance, two rows.

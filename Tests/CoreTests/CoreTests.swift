@@ -42,6 +42,8 @@ import Testing
   }
 
   @Test func nearNamesAreNamed() {
-    #expect(nearNames("lable", known: ["image", "label"], what: "columns") == "'lable'; did you mean 'label'? columns are: image, label")
+    #expect(
+      nearNames("lable", known: ["image", "label"], what: "columns")
+        == "'lable'; did you mean 'label'? columns are: image, label")
   }
 }

@@ -14,7 +14,8 @@ import Testing
   @Test(arguments: [
     ("", "a value is missing"), ("{", "expected a key"), ("[1,]", "unexpected character"), ("01", "must not start with 0"),
     ("1 2", "text after the end"), (#"{"a":1,"a":2}"#, "key 'a' appears twice"), (#""\ud800""#, "lone surrogate"),
-    ("1e400", "out of range"), ("\u{FEFF}1", "unexpected character"), ("\"a\nb\"", "control character"), ("nul", "expected 'null'"),
+    ("1e400", "out of range"), ("\u{FEFF}1", "unexpected character"), ("\"a\nb\"", "control character"),
+    ("nul", "expected 'null'"),
     ("- 1", "a number needs a digit"), ("[1", "not closed"),
   ])
   func refuses(_ text: String, _ reason: String) {

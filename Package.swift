@@ -141,6 +141,17 @@ let kernelSettings = settings + [
   .unsafeFlags(machineFlags),
 ]
 
+// The program carries the Swift runtime: it starts in a third of the time (measured: 10 ms against 32 ms) and runs on
+// machines without Swift. The last three archives are what Foundation's static form needs beside itself.
+#if os(Linux)
+  let staticRuntime: [LinkerSetting] = [
+    .unsafeFlags(["-static-stdlib"]), .linkedLibrary("_FoundationCShims"), .linkedLibrary("_FoundationCollections"),
+    .linkedLibrary("swiftSynchronization"),
+  ]
+#else
+  let staticRuntime: [LinkerSetting] = []
+#endif
+
 var targets: [Target] = []
 for library in systemLibraries where wanted.contains(library.name) {
   targets.append(.systemLibrary(name: library.name, pkgConfig: library.pkgConfig, providers: [.apt([library.apt])]))
@@ -153,7 +164,8 @@ for room in house where wanted.contains(room.name) {
   usedPackages.formUnion(room.libraries.map(\.package))
   let ownSettings = room.isKernel ? kernelSettings : settings
   if room.isExecutable {
-    targets.append(.executableTarget(name: room.name, dependencies: dependencies, swiftSettings: ownSettings))
+    targets.append(
+      .executableTarget(name: room.name, dependencies: dependencies, swiftSettings: ownSettings, linkerSettings: staticRuntime))
   } else {
     targets.append(.target(name: room.name, dependencies: dependencies, swiftSettings: ownSettings))
   }

@@ -16,6 +16,8 @@ struct Room {
   /// Kernels: optimised in every configuration, without overflow checks, for x86-64-v3 where that is the machine.
   var isKernel = false
   var isExecutable = false
+  /// Files and folders of the room that are not compiled.
+  var leavesOut: [String] = []
 }
 
 /// A system library (`Sources/<name>/module.modulemap`) found by pkg-config and installed by apt.
@@ -50,7 +52,7 @@ let house: [Room] = [
   Room(name: "Columnar", layer: 2, needs: ["Core"]),
   Room(name: "ObjectStore", layer: 2, needs: ["Core"]),
   Room(name: "Compute", layer: 3, needs: ["Columnar", "Core"]),
-  Room(name: "LanceProto", layer: 3, libraries: [.protobuf]),
+  Room(name: "LanceProto", layer: 3, libraries: [.protobuf], leavesOut: ["Protos"]),
   Room(
     name: "LanceFile", layer: 4, needs: ["Columnar", "ObjectStore", "LanceProto", "Core", "CZstd", "CLz4"],
     libraries: [.protobuf]),
@@ -167,7 +169,8 @@ for room in house where wanted.contains(room.name) {
     targets.append(
       .executableTarget(name: room.name, dependencies: dependencies, swiftSettings: ownSettings, linkerSettings: staticRuntime))
   } else {
-    targets.append(.target(name: room.name, dependencies: dependencies, swiftSettings: ownSettings))
+    targets.append(
+      .target(name: room.name, dependencies: dependencies, exclude: room.leavesOut, swiftSettings: ownSettings))
   }
   if exists("Tests/\(room.name)Tests") {
     let own: [Target.Dependency] = room.name == "TestSupport" ? ["TestSupport"] : [.init(stringLiteral: room.name), "TestSupport"]

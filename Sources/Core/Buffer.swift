@@ -81,6 +81,15 @@ public final class Buffer: @unchecked Sendable {  // Sendable: contents are froz
   /// All bytes, read-only. Keep the buffer alive while the pointer is used.
   public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: pointer, count: byteCount) }
 
+  /// Runs `body` over the bytes, with the buffer kept alive for as long as it runs.
+  public func withBytes<Result, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> Result) throws(E) -> Result {
+    defer { withExtendedLifetime(self) {} }
+    return try body(bytes)
+  }
+
+  /// A copy of the bytes.
+  public func array() -> [UInt8] { withBytes { Array($0) } }
+
   /// The bytes as values of `T`; the count is rounded down. Keep the buffer alive while the pointer is used.
   @inlinable
   public func values<T: BitwiseCopyable>(of type: T.Type) -> UnsafeBufferPointer<T> {

@@ -33,7 +33,7 @@ struct Library: Hashable {
   static let lifecycle = of("ServiceLifecycle", "swift-service-lifecycle"), metrics = of("Metrics", "swift-metrics")
   static let crypto = of("Crypto", "swift-crypto")
   static let nioCore = of("NIOCore", "swift-nio"), nioPosix = of("NIOPosix", "swift-nio"), nioHTTP1 = of("NIOHTTP1", "swift-nio")
-  static let httpTypes = of("HTTPTypes", "swift-http-types")
+  static let httpTypes = of("HTTPTypes", "swift-http-types"), nioHTTPTypes = of("NIOHTTPTypes", "swift-nio-extras")
 }
 
 let systemLibraries = [
@@ -77,7 +77,7 @@ let house: [Room] = [
   Room(name: "LuaSystem", layer: 7, needs: ["LuaHost", "CZlib", "Core"], libraries: [.crypto]),
   Room(
     name: "LuaServe", layer: 7, needs: ["LuaHost", "Core"],
-    libraries: [.hummingbird, .nioCore, .nioPosix, .httpTypes, .logging, .lifecycle]),
+    libraries: [.hummingbird, .nioCore, .nioPosix, .nioHTTP1, .nioHTTPTypes, .httpTypes, .logging, .lifecycle]),
   Room(
     name: "Script", layer: 8,
     needs: [
@@ -187,6 +187,7 @@ let packages: [(name: String, dependency: Package.Dependency)] = [
   ("swift-metrics", .package(url: "https://github.com/apple/swift-metrics", from: "2.9.0")),
   ("swift-crypto", .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0")),
   ("swift-nio", .package(url: "https://github.com/apple/swift-nio", from: "2.101.0")),
+  ("swift-nio-extras", .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.0")),
   ("swift-http-types", .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: [])),
   ("hummingbird", .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: [])),
   ("swift-service-lifecycle", .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0")),

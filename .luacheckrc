@@ -1,0 +1,10 @@
+-- Lua 5.4 as Moonlake's scripts see it: the sandbox has no io, debug, dofile or loadfile, and globals must be declared.
+std = "lua54"
+max_line_length = 128
+not_globals = { "io", "debug", "dofile", "loadfile" }
+-- The contract allows a script to define a global function `run`.
+allow_defined_top = false
+files["mnist/*.lua"] = { globals = { "run" } }
+-- Layers and optimizers may leave arguments of a shared signature unused.
+unused_args = false
+exclude_files = { "LuaLib/meta/**", ".build/**", ".venv/**" }

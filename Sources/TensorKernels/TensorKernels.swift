@@ -1,1 +1,0 @@
-// Room TensorKernels: see docs/map.md.

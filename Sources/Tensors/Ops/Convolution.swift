@@ -1,0 +1,135 @@
+package import Core
+import TensorKernels
+
+/// Convolution and pooling, NCHW.
+package struct ConvOptions: Sendable {
+  package var stride = (1, 1), padding = (0, 0), dilation = (1, 1)
+  package var groups = 1
+  /// max(y, 0) while y is in the cache.
+  package var relu = false
+  package init() {}
+}
+
+extension Tensor {
+  /// x (N,C,H,W), weight (O,C/groups,KH,KW), bias (O) -> (N,O,H',W'), H' = (H + 2p - d (k - 1) - 1) / s + 1.
+  package static func conv2d(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?, _ o: ConvOptions = ConvOptions()) throws(Failure) -> Tensor {
+    guard x.rank == 4, weight.rank == 4 else {
+      throw Failure(
+        .shapeMismatch,
+        "conv2d: input \(Shape.text(x.shape)) and weight \(Shape.text(weight.shape)) must have 4 dims: "
+          + "(batch, channels, height, width) and (out, in, height, width)")
+    }
+    let small = [o.stride.0, o.stride.1, o.dilation.0, o.dilation.1, o.groups]
+    guard small.allSatisfy({ $0 >= 1 && $0 < 1 << 20 }), min(o.padding.0, o.padding.1) >= 0, max(o.padding.0, o.padding.1) < 1 << 20
+    else { throw Failure(.invalidArgument, "conv2d: stride, dilation and groups must be at least 1 and padding at least 0") }
+    guard x.shape[1] == weight.shape[1] * o.groups, weight.shape[0] % o.groups == 0, weight.shape[2] > 0, weight.shape[3] > 0 else {
+      throw Failure(
+        .shapeMismatch,
+        "conv2d: input \(Shape.text(x.shape)) does not fit weight \(Shape.text(weight.shape)): \(x.shape[1]) channels against "
+          + "\(weight.shape[1]) x \(o.groups) groups")
+    }
+    if let bias, bias.shape != [weight.shape[0]] {
+      throw Failure(.shapeMismatch, "conv2d: bias \(Shape.text(bias.shape)) does not fit weight \(Shape.text(weight.shape))")
+    }
+    let s = ConvShape(
+      batch: x.shape[0], inChannels: x.shape[1], height: x.shape[2], width: x.shape[3], outChannels: weight.shape[0],
+      kernelH: weight.shape[2], kernelW: weight.shape[3], stride: o.stride, padding: o.padding, dilation: o.dilation,
+      groups: o.groups)
+    guard x.shape[2] + 2 * o.padding.0 > o.dilation.0 * (s.kernelH - 1), x.shape[3] + 2 * o.padding.1 > o.dilation.1 * (s.kernelW - 1)
+    else {
+      throw Failure(
+        .shapeMismatch,
+        "conv2d: input \(Shape.text(x.shape)) with padding \(o.padding.0), \(o.padding.1) is smaller than the kernel "
+          + "\(s.kernelH) x \(s.kernelW)")
+    }
+    // The patch matrix of one image must be a size OpenBLAS and memory can hold.
+    _ = try Shape.count([weight.shape[1], s.kernelH, s.kernelW, s.outHeight, s.outWidth], op: "conv2d")
+    guard s.outHeight * s.outWidth < 1 << 31, weight.shape[1] * s.kernelH * s.kernelW < 1 << 31 else {
+      throw Failure(.unsupported, "conv2d: input \(Shape.text(x.shape)) is too large")
+    }
+    let type = try commonFloat("conv2d", [x, weight, bias])
+    let x = try x.cast(type)
+    let (source, w) = (try x.detached().contiguous(), try weight.detached().contiguous())
+    let b = try bias?.detached().contiguous()
+    let out = try Tensor.empty([s.batch, s.outChannels, s.outHeight, s.outWidth], type, op: "conv2d")
+    try Kernels.conv2d(type, s, x: source.pointer, w: w.pointer, bias: b?.pointer, y: out.pointer, relu: o.relu)
+    let relu = o.relu
+    return out.recorded("conv2d", [x, weight] + (bias.map { [$0] } ?? []), saving: [source, w] + (relu ? [out] : [])) {
+      (g, saved, needs) throws(Failure) in
+      let dy = try g.contiguous()
+      let dx = needs[0] ? try Tensor.empty(saved[0].shape, type, op: "conv2d") : nil
+      let dw = needs[1] ? try Tensor.empty(saved[1].shape, type, op: "conv2d") : nil
+      let db = needs.count > 2 && needs[2] ? try Tensor.empty([s.outChannels], type, op: "conv2d") : nil
+      try Kernels.conv2dBackward(
+        type, s, x: saved[0].pointer, w: saved[1].pointer, y: relu ? saved[2].pointer : nil, dy: dy.pointer, dx: dx?.pointer,
+        dw: dw?.pointer, dbias: db?.pointer)
+      return [dx, dw, db]
+    }
+  }
+
+  private func poolShape(
+    _ op: String, kernel: (Int, Int), stride: (Int, Int), padding: (Int, Int)
+  ) throws(Failure) -> PoolShape {
+    guard rank == 3 || rank == 4 else {
+      throw Failure(.shapeMismatch, "\(op): input \(Shape.text(shape)) must be (batch, channels, height, width)")
+    }
+    try needFloat(op)
+    let (h, w) = (shape[rank - 2], shape[rank - 1])
+    guard min(kernel.0, kernel.1, stride.0, stride.1) >= 1, max(kernel.0, kernel.1) < 1 << 20, max(stride.0, stride.1) < 1 << 20,
+      min(padding.0, padding.1) >= 0
+    else { throw Failure(.invalidArgument, "\(op): kernel and stride must be at least 1 and padding at least 0") }
+    guard padding.0 * 2 <= kernel.0, padding.1 * 2 <= kernel.1 else {
+      throw Failure(.invalidArgument, "\(op): padding must be at most half of the kernel")
+    }
+    guard h + 2 * padding.0 >= kernel.0, w + 2 * padding.1 >= kernel.1, h * w < 1 << 31 else {
+      throw Failure(
+        .shapeMismatch, "\(op): input \(Shape.text(shape)) is smaller than the window \(kernel.0) x \(kernel.1)")
+    }
+    return PoolShape(
+      planes: shape.dropLast(2).reduce(1, *), height: h, width: w, kernel: kernel, stride: stride, padding: padding,
+      out: ((h + 2 * padding.0 - kernel.0) / stride.0 + 1, (w + 2 * padding.1 - kernel.1) / stride.1 + 1))
+  }
+
+  /// The largest of each window; padding never wins.
+  package func maxPool2d(kernel: (Int, Int), stride: (Int, Int), padding: (Int, Int) = (0, 0)) throws(Failure) -> Tensor {
+    let s = try poolShape("max_pool2d", kernel: kernel, stride: stride, padding: padding)
+    let (type, lead) = (dtype, Array(shape.dropLast(2)))
+    let source = try detached().contiguous()
+    let out = try Tensor.empty(lead + [s.outHeight, s.outWidth], type, op: "max_pool2d")
+    let wanted = GradMode.isEnabled && tracksGradient
+    let positions = wanted ? try Tensor.empty(out.shape, .i32, op: "max_pool2d") : nil
+    Kernels.maxPool(type, s, x: source.pointer, y: out.pointer, positions: positions?.pointer)
+    guard let positions else { return out }
+    let old = shape
+    return out.recorded("max_pool2d", [self], saving: [positions]) { (g, saved, _) throws(Failure) in
+      let (dy, dx) = (try g.contiguous(), try Tensor.empty(old, type, op: "max_pool2d"))
+      Kernels.maxPoolBackward(type, s, dy: dy.pointer, positions: saved[0].pointer, dx: dx.pointer)
+      return [dx]
+    }
+  }
+
+  /// The mean of each window; padding counts as zeros.
+  package func averagePool2d(kernel: (Int, Int), stride: (Int, Int), padding: (Int, Int) = (0, 0)) throws(Failure) -> Tensor {
+    try averaged(poolShape("avg_pool2d", kernel: kernel, stride: stride, padding: padding), "avg_pool2d")
+  }
+
+  /// Means over as even windows as possible, so that the result is (..., out.0, out.1).
+  package func adaptiveAveragePool2d(out: (Int, Int)) throws(Failure) -> Tensor {
+    var s = try poolShape("adaptive_avg_pool2d", kernel: (1, 1), stride: (1, 1), padding: (0, 0))
+    guard out.0 >= 1, out.1 >= 1 else { throw Failure(.invalidArgument, "adaptive_avg_pool2d: the size must be at least 1") }
+    (s.outHeight, s.outWidth, s.isAdaptive) = (out.0, out.1, true)
+    return try averaged(s, "adaptive_avg_pool2d")
+  }
+
+  private func averaged(_ s: PoolShape, _ op: String) throws(Failure) -> Tensor {
+    let (type, old) = (dtype, shape)
+    let source = try detached().contiguous()
+    let out = try Tensor.empty(Array(shape.dropLast(2)) + [s.outHeight, s.outWidth], type, op: op)
+    Kernels.averagePool(type, s, x: source.pointer, y: out.pointer)
+    return out.recorded(op, [self]) { (g, _, _) throws(Failure) in
+      let (dy, dx) = (try g.contiguous(), try Tensor.empty(old, type, op: op))
+      Kernels.averagePoolBackward(type, s, dy: dy.pointer, dx: dx.pointer)
+      return [dx]
+    }
+  }
+}

@@ -1,1 +1,0 @@
-// Room Tensors: see docs/map.md.

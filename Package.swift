@@ -58,7 +58,7 @@ let house: [Room] = [
     libraries: [.protobuf]),
   Room(name: "Plan", layer: 4, needs: ["Compute", "Columnar", "Core"]),
   Room(
-    name: "LanceTable", layer: 5, needs: ["LanceFile", "LanceProto", "Columnar", "ObjectStore", "Core"],
+    name: "LanceTable", layer: 5, needs: ["LanceFile", "LanceProto", "Columnar", "ObjectStore", "Core", "CZstd"],
     libraries: [.protobuf]),
   Room(name: "Engine", layer: 5, needs: ["Plan", "Compute", "Columnar", "Core"]),
   Room(

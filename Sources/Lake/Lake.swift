@@ -1,1 +1,116 @@
-// Room Lake: see docs/map.md.
+package import Core
+package import LanceTable
+package import ObjectStore
+
+// Room Lake: the data lake as users see it.
+//
+//     lance_storage/
+//       datasets/NAME.lance      data sets
+//       models/NAME.lance        models: graph, weights, metrics, ... in one row (ModelRecord)
+//       .trash/                  what is being deleted
+//
+//   DataLake          list, describe, delete; names and paths to tables
+//   LakeReference     `mnist_clean`, `mnist_cnn@champion`, `lance_storage/datasets/mnist_clean.lance#3`, taken apart
+//   DatasetInfo, ModelInfo       what REST, CLI and Lua show
+//   ModelRecord       a model to be saved or just loaded
+//   Safetensors       the table of contents of a model's weights
+
+/// The two kinds of tables in a lake; the raw value is the folder.
+package enum LakeKind: String, Sendable, Hashable, CaseIterable {
+  case dataset = "datasets"
+  case model = "models"
+
+  /// `Dataset` or `Model`, as in the contract's messages.
+  package var title: String { self == .dataset ? "Dataset" : "Model" }
+
+  /// `Dataset 'x' does not exist`, to the letter of the contract.
+  package func notFound(_ id: String) -> Failure {
+    Failure(self == .dataset ? .datasetNotFound : .modelNotFound, "\(title) '\(id)' does not exist")
+  }
+}
+
+/// The lake below one directory. May be used by several threads, and the directory by several processes.
+package final class DataLake: Sendable {
+  package let store: any ObjectStore
+  /// The directory as configured, without `./` and `/` around it: `lance_storage`. Paths shown to users begin with it.
+  package let shownRoot: String
+  /// The directory, absolute, without symbolic links; nil for a lake in memory.
+  package let root: String?
+  let modelCache = ModelCache()
+
+  static let trash = ".trash"
+
+  /// Opens the lake in directory `root`, which is made when it is missing, and finishes deletions that a crash cut off.
+  /// - Parameter shownAs: how the directory is called in paths shown to users; `root` itself unless given.
+  package init(root: String, shownAs: String? = nil) throws(Failure) {
+    let local = try LocalStore(root: root)
+    store = local
+    self.root = local.root
+    shownRoot = DataLake.plain(shownAs ?? root)
+    for kind in LakeKind.allCases { _ = try LocalStore(root: "\(local.root)/\(kind.rawValue)") }
+    try? store.deleteTree(DataLake.trash)
+  }
+
+  /// A lake over any store.
+  package init(store: any ObjectStore, shownAs: String) {
+    self.store = store
+    root = nil
+    shownRoot = DataLake.plain(shownAs)
+  }
+
+  /// `path` without `./` before it and slashes behind it.
+  private static func plain(_ path: String) -> String {
+    var rest = path[...]
+    while rest.hasPrefix("./") { rest = rest.dropFirst(2) }
+    while rest.count > 1, rest.hasSuffix("/") { rest = rest.dropLast() }
+    return String(rest)
+  }
+
+  /// Where table `id` of `kind` lies, whether it exists or not.
+  package func location(_ kind: LakeKind, _ id: String) -> TableLocation {
+    TableLocation(store, "\(kind.rawValue)/\(id).lance")
+  }
+
+  /// The path of a table as shown to users: `lance_storage/datasets/mnist_clean.lance`.
+  package func shownPath(_ kind: LakeKind, _ id: String) -> String { "\(shownRoot)/\(kind.rawValue)/\(id).lance" }
+
+  /// True when there is a table.
+  package func exists(_ kind: LakeKind, _ id: String) throws(Failure) -> Bool {
+    try LakeReference.check(name: id, kind)
+    return try LanceTable.exists(location(kind, id))
+  }
+
+  /// Opens a table.
+  /// - Throws: `DATASET_NOT_FOUND` or `MODEL_NOT_FOUND` in the contract's words, else as `LanceTable.init`.
+  package func open(_ kind: LakeKind, _ id: String, version: TableVersion = .latest) throws(Failure) -> LanceTable {
+    try LakeReference.check(name: id, kind)
+    do throws(Failure) { return try LanceTable(location(kind, id), version: version) } catch {
+      throw error.code == .datasetNotFound ? kind.notFound(id) : error
+    }
+  }
+
+  /// The names of all tables of `kind`, sorted. A folder without any manifest is none: it is being made, or was given up.
+  package func names(_ kind: LakeKind) throws(Failure) -> [String] {
+    var names: [String] = []
+    for entry in try store.list(kind.rawValue, recursive: false) where entry.isFolder && entry.name.hasSuffix(".lance") {
+      let id = String(entry.name.dropLast(6))
+      guard (try? LakeReference.check(name: id, kind)) != nil else { continue }
+      // A listing that fails (damage, permissions) is the affair of whoever describes the table.
+      if (try? LanceTable.exists(location(kind, id))) ?? true { names.append(id) }
+    }
+    return names
+  }
+
+  /// Deletes a table with all its versions. In one step it is gone from the lake; then its files are removed.
+  /// - Throws: `DATASET_NOT_FOUND` or `MODEL_NOT_FOUND`.
+  package func delete(_ kind: LakeKind, _ id: String) throws(Failure) {
+    try LakeReference.check(name: id, kind)
+    let folder = location(kind, id).folder
+    let grave = "\(DataLake.trash)/\(kind.rawValue)-\(id)-\(randomUUID())"
+    do throws(Failure) { try store.moveTree(folder, to: grave) } catch {
+      throw error.code == .fileNotFound ? kind.notFound(id) : error
+    }
+    // The name is free and the deletion durable; files that stay now are removed when the lake is opened next.
+    try? store.deleteTree(grave)
+  }
+}

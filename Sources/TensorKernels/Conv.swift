@@ -11,7 +11,8 @@ package struct ConvShape: Sendable, Equatable {
   package var strideH = 1, strideW = 1, padH = 0, padW = 0, dilationH = 1, dilationW = 1, groups = 1
 
   package init(
-    batch: Int, inChannels: Int, height: Int, width: Int, outChannels: Int, kernelH: Int, kernelW: Int, stride: (Int, Int) = (1, 1),
+    batch: Int, inChannels: Int, height: Int, width: Int, outChannels: Int, kernelH: Int, kernelW: Int,
+    stride: (Int, Int) = (1, 1),
     padding: (Int, Int) = (0, 0), dilation: (Int, Int) = (1, 1), groups: Int = 1
   ) {
     (self.batch, self.inChannels, self.height, self.width) = (batch, inChannels, height, width)
@@ -146,9 +147,13 @@ private func backward<T: Real>(
           if let dx {
             let target = dx + (image * s.inChannels + g * groupIn) * s.height * s.width
             if s.isPointwise {
-              oneGemm(true, false, patch, pixels, groupOut, T(1), w + g * groupOut * patch, patch, local, pixels, T(0), target, pixels)
+              oneGemm(
+                true, false, patch, pixels, groupOut, T(1), w + g * groupOut * patch, patch, local, pixels, T(0), target, pixels
+              )
             } else {
-              oneGemm(true, false, patch, pixels, groupOut, T(1), w + g * groupOut * patch, patch, local, pixels, T(0), patches, pixels)
+              oneGemm(
+                true, false, patch, pixels, groupOut, T(1), w + g * groupOut * patch, patch, local, pixels, T(0), patches,
+                pixels)
               fold(s, UnsafePointer(patches), target)
             }
           }

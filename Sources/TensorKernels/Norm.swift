@@ -41,16 +41,19 @@ extension Kernels {
 
   /// Layer norm of x (rows, width): y = (x - mean_r) * inverse_r * gamma + beta; mean and inverse (rows) are written.
   package static func layerNorm(
-    _ type: DType, rows: Int, width: Int, epsilon: Double, x: UnsafeRawPointer, gamma: UnsafeRawPointer?, beta: UnsafeRawPointer?,
+    _ type: DType, rows: Int, width: Int, epsilon: Double, x: UnsafeRawPointer, gamma: UnsafeRawPointer?,
+    beta: UnsafeRawPointer?,
     mean: UnsafeMutableRawPointer, inverse: UnsafeMutableRawPointer, y: UnsafeMutableRawPointer
   ) {
     if type == .f32 {
       layerForward(
-        rows, width, epsilon, typed(x, Float.self), gamma.map { typed($0) }, beta.map { typed($0) }, typed(mean), typed(inverse),
+        rows, width, epsilon, typed(x, Float.self), gamma.map { typed($0) }, beta.map { typed($0) }, typed(mean),
+        typed(inverse),
         typed(y))
     } else {
       layerForward(
-        rows, width, epsilon, typed(x, Double.self), gamma.map { typed($0) }, beta.map { typed($0) }, typed(mean), typed(inverse),
+        rows, width, epsilon, typed(x, Double.self), gamma.map { typed($0) }, beta.map { typed($0) }, typed(mean),
+        typed(inverse),
         typed(y))
     }
   }
@@ -62,10 +65,12 @@ extension Kernels {
   ) {
     if type == .f32 {
       layerBackward(
-        rows, width, typed(x, Float.self), gamma.map { typed($0) }, typed(mean), typed(inverse), typed(dy), typed(dx), typed(xhat))
+        rows, width, typed(x, Float.self), gamma.map { typed($0) }, typed(mean), typed(inverse), typed(dy), typed(dx),
+        typed(xhat))
     } else {
       layerBackward(
-        rows, width, typed(x, Double.self), gamma.map { typed($0) }, typed(mean), typed(inverse), typed(dy), typed(dx), typed(xhat)
+        rows, width, typed(x, Double.self), gamma.map { typed($0) }, typed(mean), typed(inverse), typed(dy), typed(dx),
+        typed(xhat)
       )
     }
   }

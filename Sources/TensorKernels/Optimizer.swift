@@ -46,7 +46,8 @@ extension Kernels {
 }
 
 private func adamLoop<T: Real>(
-  _ count: Int, _ o: AdamOptions, _ step: Int, _ p: UnsafeMutablePointer<T>, _ g: UnsafePointer<T>, _ m: UnsafeMutablePointer<T>,
+  _ count: Int, _ o: AdamOptions, _ step: Int, _ p: UnsafeMutablePointer<T>, _ g: UnsafePointer<T>,
+  _ m: UnsafeMutablePointer<T>,
   _ v: UnsafeMutablePointer<T>
 ) {
   let (b1, b2, eps, decay) = (T(o.beta1), T(o.beta2), T(o.epsilon), T(o.weightDecay))

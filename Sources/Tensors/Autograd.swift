@@ -140,7 +140,8 @@ extension Tensor {
     if let gradient {
       guard gradient.shape == shape else {
         throw Failure(
-          .shapeMismatch, "backward: gradient of shape \(Shape.text(gradient.shape)) for a tensor of shape \(Shape.text(shape))")
+          .shapeMismatch, "backward: gradient of shape \(Shape.text(gradient.shape)) for a tensor of shape \(Shape.text(shape))"
+        )
       }
       seed = try gradient.detached().cast(dtype)
     } else {
@@ -179,7 +180,8 @@ extension Tensor {
       return
     }
     let mine = try gradient.contiguous()
-    grad = given.insert(ObjectIdentifier(mine.storage)).inserted && mine.count * mine.dtype.size <= mine.storage.buffer.byteCount
+    grad =
+      given.insert(ObjectIdentifier(mine.storage)).inserted && mine.count * mine.dtype.size <= mine.storage.buffer.byteCount
       ? mine : try mine.clone()
   }
 

@@ -27,7 +27,9 @@ package enum RandomState {
 
 extension Tensor {
   /// Uniform in [low, high).
-  package static func uniform(_ shape: [Int], low: Double = 0, high: Double = 1, _ dtype: DType = .f32) throws(Failure) -> Tensor {
+  package static func uniform(_ shape: [Int], low: Double = 0, high: Double = 1, _ dtype: DType = .f32) throws(Failure)
+    -> Tensor
+  {
     guard dtype.isFloat else { throw Failure(.typeMismatch, "rand: the type must be f32 or f64, not \(dtype)") }
     let out = try empty(shape, dtype, op: "rand")
     let (generator, start) = RandomState.reserve(out.count)

@@ -12,7 +12,9 @@ package enum SafeTensors {
   private static let headerLimit = 100_000_000
 
   /// The bytes of a file with `tensors` in the given order.
-  package static func encode(_ tensors: [(name: String, tensor: Tensor)], metadata: [(String, String)] = []) throws(Failure) -> [UInt8] {
+  package static func encode(_ tensors: [(name: String, tensor: Tensor)], metadata: [(String, String)] = []) throws(Failure)
+    -> [UInt8]
+  {
     var header = JSONObject()
     if !metadata.isEmpty {
       var object = JSONObject()

@@ -56,7 +56,9 @@ package final class Tensor {
   // MARK: Making
 
   /// Uninitialised, contiguous.
-  package static func empty(_ shape: [Int], _ dtype: DType, op: String = "empty", zeroed: Bool = false) throws(Failure) -> Tensor {
+  package static func empty(_ shape: [Int], _ dtype: DType, op: String = "empty", zeroed: Bool = false) throws(Failure)
+    -> Tensor
+  {
     try Cancellation.check()
     let count = try Shape.count(shape, op: op)
     let storage: Storage

@@ -12,7 +12,9 @@ package struct ConvOptions: Sendable {
 
 extension Tensor {
   /// x (N,C,H,W), weight (O,C/groups,KH,KW), bias (O) -> (N,O,H',W'), H' = (H + 2p - d (k - 1) - 1) / s + 1.
-  package static func conv2d(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?, _ o: ConvOptions = ConvOptions()) throws(Failure) -> Tensor {
+  package static func conv2d(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?, _ o: ConvOptions = ConvOptions()) throws(Failure)
+    -> Tensor
+  {
     guard x.rank == 4, weight.rank == 4 else {
       throw Failure(
         .shapeMismatch,
@@ -20,9 +22,11 @@ extension Tensor {
           + "(batch, channels, height, width) and (out, in, height, width)")
     }
     let small = [o.stride.0, o.stride.1, o.dilation.0, o.dilation.1, o.groups]
-    guard small.allSatisfy({ $0 >= 1 && $0 < 1 << 20 }), min(o.padding.0, o.padding.1) >= 0, max(o.padding.0, o.padding.1) < 1 << 20
+    guard small.allSatisfy({ $0 >= 1 && $0 < 1 << 20 }), min(o.padding.0, o.padding.1) >= 0,
+      max(o.padding.0, o.padding.1) < 1 << 20
     else { throw Failure(.invalidArgument, "conv2d: stride, dilation and groups must be at least 1 and padding at least 0") }
-    guard x.shape[1] == weight.shape[1] * o.groups, weight.shape[0] % o.groups == 0, weight.shape[2] > 0, weight.shape[3] > 0 else {
+    guard x.shape[1] == weight.shape[1] * o.groups, weight.shape[0] % o.groups == 0, weight.shape[2] > 0, weight.shape[3] > 0
+    else {
       throw Failure(
         .shapeMismatch,
         "conv2d: input \(Shape.text(x.shape)) does not fit weight \(Shape.text(weight.shape)): \(x.shape[1]) channels against "
@@ -35,7 +39,8 @@ extension Tensor {
       batch: x.shape[0], inChannels: x.shape[1], height: x.shape[2], width: x.shape[3], outChannels: weight.shape[0],
       kernelH: weight.shape[2], kernelW: weight.shape[3], stride: o.stride, padding: o.padding, dilation: o.dilation,
       groups: o.groups)
-    guard x.shape[2] + 2 * o.padding.0 > o.dilation.0 * (s.kernelH - 1), x.shape[3] + 2 * o.padding.1 > o.dilation.1 * (s.kernelW - 1)
+    guard x.shape[2] + 2 * o.padding.0 > o.dilation.0 * (s.kernelH - 1),
+      x.shape[3] + 2 * o.padding.1 > o.dilation.1 * (s.kernelW - 1)
     else {
       throw Failure(
         .shapeMismatch,
@@ -75,7 +80,8 @@ extension Tensor {
     }
     try needFloat(op)
     let (h, w) = (shape[rank - 2], shape[rank - 1])
-    guard min(kernel.0, kernel.1, stride.0, stride.1) >= 1, max(kernel.0, kernel.1) < 1 << 20, max(stride.0, stride.1) < 1 << 20,
+    guard min(kernel.0, kernel.1, stride.0, stride.1) >= 1, max(kernel.0, kernel.1) < 1 << 20,
+      max(stride.0, stride.1) < 1 << 20,
       min(padding.0, padding.1) >= 0
     else { throw Failure(.invalidArgument, "\(op): kernel and stride must be at least 1 and padding at least 0") }
     guard padding.0 * 2 <= kernel.0, padding.1 * 2 <= kernel.1 else {

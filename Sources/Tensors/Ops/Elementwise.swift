@@ -111,7 +111,8 @@ extension Tensor {
     let result = try GradMode.disabled { () throws(Failure) in try Tensor.binary(op, self, other) }
     guard result.shape == shape else {
       throw Failure(
-        .shapeMismatch, "\(op.rawValue)_: the result's shape \(Shape.text(result.shape)) is not this tensor's \(Shape.text(shape))")
+        .shapeMismatch,
+        "\(op.rawValue)_: the result's shape \(Shape.text(result.shape)) is not this tensor's \(Shape.text(shape))")
     }
     guard result.dtype == dtype else {
       throw Failure(.typeMismatch, "\(op.rawValue)_: the result is \(result.dtype), this tensor is \(dtype); cast first")

@@ -86,7 +86,8 @@ extension Tensor {
     target[axis] = length
     let out = try Tensor.empty(target, dtype, op: op)
     let bad = Kernels.takeRows(
-      rows: outer * extent, rowBytes: inner * dtype.size, index: rows.ids, count: rows.count, out: out.pointer, a: source.pointer)
+      rows: outer * extent, rowBytes: inner * dtype.size, index: rows.ids, count: rows.count, out: out.pointer,
+      a: source.pointer)
     if bad >= 0 { throw Tensor.badPosition(op, wanted, bad, extent, axis) }
     let (old, type) = (shape, dtype)
     return out.recorded(op, [self], saving: [rows]) { (g, saved, _) throws(Failure) in
@@ -105,7 +106,8 @@ extension Tensor {
     guard p.shape == expected else {
       throw Failure(
         .shapeMismatch,
-        "gather: positions \(Shape.text(p.shape)) must have the shape of the tensor, \(Shape.text(shape)), except in dim \(axis + 1)")
+        "gather: positions \(Shape.text(p.shape)) must have the shape of the tensor, \(Shape.text(shape)), except in dim \(axis + 1)"
+      )
     }
     let outer = shape[..<axis].reduce(1, *)
     let inner = shape[(axis + 1)...].reduce(1, *)
@@ -113,7 +115,8 @@ extension Tensor {
     let source = try detached().contiguous()
     let out = try Tensor.empty(p.shape, dtype, op: "gather")
     let bad = Kernels.gather(
-      size: dtype.size, outer: outer, from: extent, count: length, inner: inner, index: p.ids, out: out.pointer, a: source.pointer)
+      size: dtype.size, outer: outer, from: extent, count: length, inner: inner, index: p.ids, out: out.pointer,
+      a: source.pointer)
     if bad >= 0 { throw Tensor.badPosition("gather", p, bad, extent, axis) }
     let (old, type) = (shape, dtype)
     return out.recorded("gather", [self], saving: [p]) { (g, saved, _) throws(Failure) in

@@ -121,7 +121,8 @@ extension Tensor {
       if relu {
         let masked = try Tensor.empty(g.shape, type, op: "linear")
         Kernels.unaryGradient(
-          .relu, type, loop(g.shape, masked, gradient, saved[2]), out: masked.pointer, g: gradient.pointer, saved: saved[2].pointer)
+          .relu, type, loop(g.shape, masked, gradient, saved[2]), out: masked.pointer, g: gradient.pointer,
+          saved: saved[2].pointer)
         gradient = masked
       }
       let flat = try gradient.reshaped([rows, outs])

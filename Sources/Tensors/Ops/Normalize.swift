@@ -18,9 +18,10 @@ extension Tensor {
     let (type, channels) = (x.dtype, x.shape[1])
     for (name, t) in [("weight", gamma), ("bias", beta), ("running_mean", runningMean), ("running_var", runningVariance)] {
       guard let t else { continue }
-      guard t.shape == [channels], t.dtype == type, t.isContiguous else {
+      guard t.shape == [channels], t.dtype == type else {
         throw Failure(
-          .shapeMismatch, "batch_norm: \(name) \(t.dtype) \(Shape.text(t.shape)) does not fit input \(type) \(Shape.text(x.shape))")
+          .shapeMismatch,
+          "batch_norm: \(name) \(t.dtype) \(Shape.text(t.shape)) does not fit input \(type) \(Shape.text(x.shape))")
       }
     }
     let (batch, spatial) = (x.shape[0], x.shape.dropFirst(2).reduce(1, *))
@@ -29,6 +30,7 @@ extension Tensor {
         .shapeMismatch, "batch_norm: training needs more than one value per channel, input is \(Shape.text(x.shape))")
     }
     let source = try x.detached().contiguous()
+    let (scale, shift) = (try gamma?.detached().contiguous(), try beta?.detached().contiguous())
     let out = try empty(x.shape, type, op: "batch_norm")
     let (mean, variance, inverse) = (
       try empty([channels], type, op: "batch_norm"), try empty([channels], type, op: "batch_norm"),
@@ -43,7 +45,7 @@ extension Tensor {
     }
     Kernels.batchNorm(
       type, batch: batch, channels: channels, spatial: spatial, training: training, epsilon: epsilon, x: source.pointer,
-      gamma: gamma?.pointer, beta: beta?.pointer, mean: mean.pointer, variance: variance.pointer, inverse: inverse.pointer,
+      gamma: scale?.pointer, beta: shift?.pointer, mean: mean.pointer, variance: variance.pointer, inverse: inverse.pointer,
       y: out.pointer)
     if training {
       let n = Double(batch * spatial)
@@ -56,11 +58,13 @@ extension Tensor {
     }
     let one = if let gamma { gamma } else { try full([channels], 1, type) }
     let zero = if let beta { beta } else { try zeros([channels], type) }
-    return out.recorded("batch_norm", [x, one, zero], saving: [source, one, mean, inverse]) { (g, saved, needs) throws(Failure) in
+    return out.recorded("batch_norm", [x, one, zero], saving: [source, try one.detached().contiguous(), mean, inverse]) {
+      (g, saved, needs) throws(Failure) in
       let (dy, dx) = (try g.contiguous(), try empty(g.shape, type, op: "batch_norm"))
       let (dgamma, dbeta) = (try empty([channels], type, op: "batch_norm"), try empty([channels], type, op: "batch_norm"))
       Kernels.batchNormBackward(
-        type, batch: batch, channels: channels, spatial: spatial, training: training, x: saved[0].pointer, gamma: saved[1].pointer,
+        type, batch: batch, channels: channels, spatial: spatial, training: training, x: saved[0].pointer,
+        gamma: saved[1].pointer,
         mean: saved[2].pointer, inverse: saved[3].pointer, dy: dy.pointer, dx: dx.pointer, dgamma: dgamma.pointer,
         dbeta: dbeta.pointer)
       return [needs[0] ? dx : nil, needs[1] ? dgamma : nil, needs[2] ? dbeta : nil]
@@ -74,27 +78,31 @@ extension Tensor {
     try x.needFloat("layer_norm")
     guard !normalized.isEmpty, x.rank >= normalized.count, Array(x.shape.suffix(normalized.count)) == normalized else {
       throw Failure(
-        .shapeMismatch, "layer_norm: input \(Shape.text(x.shape)) does not end in the normalized shape \(Shape.text(normalized))")
+        .shapeMismatch,
+        "layer_norm: input \(Shape.text(x.shape)) does not end in the normalized shape \(Shape.text(normalized))")
     }
     let type = x.dtype
     for (name, t) in [("weight", gamma), ("bias", beta)] {
       guard let t else { continue }
-      guard t.shape == normalized, t.dtype == type, t.isContiguous else {
+      guard t.shape == normalized, t.dtype == type else {
         throw Failure(
-          .shapeMismatch, "layer_norm: \(name) \(t.dtype) \(Shape.text(t.shape)) does not fit \(type) \(Shape.text(normalized))")
+          .shapeMismatch, "layer_norm: \(name) \(t.dtype) \(Shape.text(t.shape)) does not fit \(type) \(Shape.text(normalized))"
+        )
       }
     }
     let width = normalized.reduce(1, *)
     let rows = x.count / max(1, width)
     let source = try x.detached().contiguous()
+    let (scale, shift) = (try gamma?.detached().contiguous(), try beta?.detached().contiguous())
     let out = try empty(x.shape, type, op: "layer_norm")
     let (mean, inverse) = (try empty([rows], type, op: "layer_norm"), try empty([rows], type, op: "layer_norm"))
     Kernels.layerNorm(
-      type, rows: rows, width: width, epsilon: epsilon, x: source.pointer, gamma: gamma?.pointer, beta: beta?.pointer,
+      type, rows: rows, width: width, epsilon: epsilon, x: source.pointer, gamma: scale?.pointer, beta: shift?.pointer,
       mean: mean.pointer, inverse: inverse.pointer, y: out.pointer)
     let one = if let gamma { gamma } else { try full(normalized, 1, type) }
     let zero = if let beta { beta } else { try zeros(normalized, type) }
-    return out.recorded("layer_norm", [x, one, zero], saving: [source, one, mean, inverse]) { (g, saved, needs) throws(Failure) in
+    return out.recorded("layer_norm", [x, one, zero], saving: [source, try one.detached().contiguous(), mean, inverse]) {
+      (g, saved, needs) throws(Failure) in
       let dy = try g.contiguous()
       let (dx, xhat) = (try empty(g.shape, type, op: "layer_norm"), try empty([rows, width], type, op: "layer_norm"))
       Kernels.layerNormBackward(

@@ -26,7 +26,8 @@ extension Tensor {
     let source = try dtype.isFloat ? self : cast(.i64)
     let f = try source.folded(axes)
     let out = try Tensor.empty(reducedShape(axes, keepDims: keepDims), source.dtype, op: "sum")
-    try Kernels.reduce(.sum, source.dtype, outer: f.outer, count: f.count, inner: f.inner, out: out.pointer, a: f.source.pointer)
+    try Kernels.reduce(
+      .sum, source.dtype, outer: f.outer, count: f.count, inner: f.inner, out: out.pointer, a: f.source.pointer)
     let (old, kept) = (shape, reducedShape(axes, keepDims: true))
     return out.recorded("sum", [self]) { (g, _, _) throws(Failure) in [try g.reshaped(kept).expanded(old)] }
   }
@@ -93,7 +94,8 @@ extension Tensor {
   }
 
   /// Largest (or smallest) values along a dim and their positions (i64, from 0).
-  package func extreme(largest: Bool, _ dim: Int, keepDims: Bool = false) throws(Failure) -> (values: Tensor, positions: Tensor) {
+  package func extreme(largest: Bool, _ dim: Int, keepDims: Bool = false) throws(Failure) -> (values: Tensor, positions: Tensor)
+  {
     let op = largest ? "max" : "min"
     let axis = try Shape.axis(dim, rank: rank, op: op)
     let positions = try argExtreme(largest: largest, axis, keepDims: true)
@@ -169,7 +171,9 @@ extension Tensor {
     return try ordered(axis, keep: k, descending: largest, op: "topk")
   }
 
-  private func ordered(_ axis: Int, keep: Int, descending: Bool, op: String) throws(Failure) -> (values: Tensor, positions: Tensor) {
+  private func ordered(_ axis: Int, keep: Int, descending: Bool, op: String) throws(Failure) -> (
+    values: Tensor, positions: Tensor
+  ) {
     let f = try folded([axis])
     var target = shape
     target[axis] = keep

@@ -36,12 +36,15 @@ extension Tensor {
   }
 
   /// Negative log-likelihood of log-probabilities (N, C) against class ids (N).
-  package static func nll(_ logp: Tensor, _ targets: Tensor, weight: Tensor? = nil, reduction: Reduction = .mean) throws(Failure) -> Tensor {
+  package static func nll(_ logp: Tensor, _ targets: Tensor, weight: Tensor? = nil, reduction: Reduction = .mean)
+    throws(Failure) -> Tensor
+  {
     try classLoss("nll", logp, targets, weight, 0, reduction, fromLogits: false)
   }
 
   private static func classLoss(
-    _ op: String, _ x: Tensor, _ targets: Tensor, _ weight: Tensor?, _ smoothing: Double, _ reduction: Reduction, fromLogits: Bool
+    _ op: String, _ x: Tensor, _ targets: Tensor, _ weight: Tensor?, _ smoothing: Double, _ reduction: Reduction,
+    fromLogits: Bool
   ) throws(Failure) -> Tensor {
     try x.needFloat(op)
     guard x.rank == 1 || x.rank == 2, targets.shape == Array(x.shape.dropLast()) else {
@@ -127,7 +130,8 @@ extension Tensor {
     return try x.sub(y).unary(.abs).reducedLoss(reduction)
   }
   /// Quadratic within `delta`, linear outside: d = |x - y|; d^2 / 2 or delta (d - delta / 2).
-  package static func huber(_ x: Tensor, _ y: Tensor, delta: Double = 1, reduction: Reduction = .mean) throws(Failure) -> Tensor {
+  package static func huber(_ x: Tensor, _ y: Tensor, delta: Double = 1, reduction: Reduction = .mean) throws(Failure) -> Tensor
+  {
     try needSameShape("huber", x, y)
     guard delta > 0 else { throw Failure(.invalidArgument, "huber: delta must be above 0, not \(delta)") }
     let d = try x.sub(y).unary(.abs)

@@ -112,7 +112,8 @@ extension Tensor {
     guard step >= 1 else { throw Failure(.invalidArgument, "slice: the step must be at least 1, not \(step)") }
     guard start >= 0, end >= start, end <= shape[axis] else {
       throw Failure(
-        .invalidArgument, "slice: \(start + 1)..\(end) is not inside 1..\(shape[axis]) of dim \(axis + 1), shape \(Shape.text(shape))")
+        .invalidArgument,
+        "slice: \(start + 1)..\(end) is not inside 1..\(shape[axis]) of dim \(axis + 1), shape \(Shape.text(shape))")
     }
     var (s, t) = (shape, strides)
     s[axis] = (end - start + step - 1) / step

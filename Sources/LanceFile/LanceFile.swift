@@ -1,1 +1,0 @@
-// Room LanceFile: see docs/map.md.

@@ -1,0 +1,344 @@
+import Columnar
+import Core
+import LanceProto
+
+/// A page of small chunks, each decoded as a whole.
+///
+/// Buffer 0 has one word per chunk (u16 or u32): `(bytes / 8 - 1) << 4 | log2(values)`; the last chunk holds what is left.
+/// Buffer 1 has the chunks; then the dictionary and the repetition index, where there are any. A chunk:
+/// ```
+/// u16 levels | u16 rep bytes? | u16 def bytes? | u16/u32 bytes of each value buffer | pad to 8
+/// rep, pad to 8 | def, pad to 8 | value buffers, each padded to 8
+/// ```
+struct MiniBlockPage: PageReader, @unchecked Sendable {  // Sendable: the pointers are into `context.file`, which is read-only.
+  private let context: PageContext
+  private let nesting: Nesting
+  private let rep: Codec?
+  private let def: Codec?
+  private let codec: Codec
+  private let valueBuffers: Int
+  private let largeWords: Bool
+  private let chunks: UnsafeRawBufferPointer
+  /// Byte position and first value of each chunk; one entry more at the end.
+  private let starts: [(byte: Int, value: Int)]
+  /// The first row that starts in a chunk, per chunk; nil without a repetition index.
+  private let firstRows: [Int]?
+  private let dictionary: Column?
+  private let indexShape: LeafShape?
+
+  init(_ message: PBMiniBlockLayout, _ context: PageContext) throws(Failure) {
+    self.context = context
+    nesting = try Nesting(message.layers)
+    rep = message.hasRepCompression ? try Codec(message.repCompression) : nil
+    def = message.hasDefCompression ? try Codec(message.defCompression) : nil
+    largeWords = message.hasLargeChunk_p
+    guard nesting.maxRep == 0 || rep != nil else { throw Failure(.corruptData, "a page of lists without repetition levels") }
+    var codec = try Codec(message.valueCompression)
+    var next = 2
+    if message.hasDictionary {
+      let items = try Codec(message.dictionary)
+      guard message.numDictionaryItems <= 1 << 31 else { throw Failure(.corruptData, "a dictionary of \(message.numDictionaryItems) items") }
+      let count = Int(message.numDictionaryItems)
+      try items.check(context.shape)
+      let scratch = Scratch()
+      let values = try items.block(try context.bytes(2, "dictionary"), count: count, scratch)
+      var sink = try LeafSink(context.shape, capacity: count)
+      try sink.append(values, 0..<count)
+      dictionary = try sink.finish()
+      let type: DataType
+      switch codec.indexBits {
+      case 8: type = .uint8
+      case 16: type = .uint16
+      case 32: type = .uint32
+      case 64: type = .uint64
+      default: throw Failure(.corruptData, "a dictionary page with \(codec.name) indices")
+      }
+      indexShape = try LeafShape(type)
+      next = 3
+    } else {
+      codec = try context.codec(message.valueCompression)
+      dictionary = nil
+      indexShape = nil
+    }
+    self.codec = codec
+    valueBuffers = codec.bufferCount
+    guard message.numBuffers == UInt64(valueBuffers) else {
+      throw Failure(.corruptData, "chunks of \(message.numBuffers) buffers where \(codec.name) needs \(valueBuffers)")
+    }
+    // The chunk table.
+    let words = try context.bytes(0, "chunk table")
+    chunks = try context.bytes(1, "chunks")
+    let wordSize = largeWords ? 4 : 2
+    let count = words.count / wordSize
+    guard let items = Int(exactly: message.numItems), items <= PageContext.maxRows, count > 0 || items == 0 else {
+      throw Failure(.corruptData, "a page of \(message.numItems) values without chunks")
+    }
+    var starts: [(byte: Int, value: Int)] = []
+    starts.reserveCapacity(count + 1)
+    var byte = 0
+    var value = 0
+    for i in 0..<count {
+      let word =
+        largeWords
+        ? Int(words.loadUnaligned(fromByteOffset: i * 4, as: UInt32.self)) : Int(words.loadUnaligned(fromByteOffset: i * 2, as: UInt16.self))
+      starts.append((byte, value))
+      byte += (word >> 4 + 1) * 8
+      value = i == count - 1 ? items : value + 1 << (word & 15)
+      guard byte <= chunks.count, value <= items else {
+        throw Failure(.corruptData, "chunk \(i) of \(count) ends behind the page's \(chunks.count) bytes or \(items) values")
+      }
+    }
+    starts.append((byte, items))
+    self.starts = starts
+    guard nesting.maxRep > 0 || items == context.rows else {
+      throw Failure(.corruptData, "a page of \(context.rows) rows has \(items) values")
+    }
+    firstRows =
+      message.repetitionIndexDepth > 0 && nesting.maxRep > 0
+      ? try MiniBlockPage.rowIndex(try context.bytes(next, "repetition index"), depth: Int(message.repetitionIndexDepth), chunks: count)
+      : nil
+  }
+
+  /// First rows of the chunks out of the repetition index: per chunk the rows that end in it and the items of a row
+  /// that goes on in the next chunk.
+  private static func rowIndex(_ bytes: UnsafeRawBufferPointer, depth: Int, chunks: Int) throws(Failure) -> [Int] {
+    let stride = depth + 1
+    guard depth <= 8, bytes.count >= chunks * stride * 8 else { throw Failure(.corruptData, "the repetition index is cut short") }
+    var first = 0
+    var openBefore = false
+    var result: [Int] = []
+    result.reserveCapacity(chunks)
+    for i in 0..<chunks {
+      result.append(first)
+      let ends = bytes.loadUnaligned(fromByteOffset: i * stride * 8, as: UInt64.self)
+      let isOpen = bytes.loadUnaligned(fromByteOffset: (i * stride + 1) * 8, as: UInt64.self) > 0
+      guard ends <= UInt64(PageContext.maxRows) else { throw Failure(.corruptData, "the repetition index is damaged") }
+      first += Int(ends) + (isOpen ? 1 : 0) - (openBefore ? 1 : 0)
+      guard first >= 0, first <= PageContext.maxRows else { throw Failure(.corruptData, "the repetition index is damaged") }
+      openBefore = isOpen
+    }
+    return result
+  }
+
+  private var chunkCount: Int { starts.count - 1 }
+
+  func unit(of row: Int) -> Int {
+    if nesting.maxRep == 0 { return chunk(ofValue: row) }
+    return firstRows.map { lastIndex($0, notAbove: row) } ?? 0
+  }
+
+  private func chunk(ofValue value: Int) -> Int {
+    var low = 0
+    var high = chunkCount
+    while high - low > 1 {
+      let middle = (low + high) / 2
+      if starts[middle].value <= value { low = middle } else { high = middle }
+    }
+    return low
+  }
+
+  private func lastIndex(_ sorted: [Int], notAbove value: Int) -> Int {
+    var low = 0
+    var high = sorted.count
+    while high - low > 1 {
+      let middle = (low + high) / 2
+      if sorted[middle] <= value { low = middle } else { high = middle }
+    }
+    return low
+  }
+
+  /// The parts of chunk `i`.
+  private struct Chunk {
+    var levelCount: Int
+    var rep: UnsafeRawBufferPointer?
+    var def: UnsafeRawBufferPointer?
+    var buffers: [UnsafeRawBufferPointer]
+  }
+
+  private func parts(_ i: Int) throws(Failure) -> Chunk {
+    let bytes = UnsafeRawBufferPointer(rebasing: chunks[starts[i].byte..<starts[i + 1].byte])
+    var reader = ByteReader(bytes, what: "chunk \(i)")
+    var result = Chunk(levelCount: Int(try reader.read(UInt16.self)), buffers: [])
+    let repSize = rep == nil ? 0 : Int(try reader.read(UInt16.self))
+    let defSize = def == nil ? 0 : Int(try reader.read(UInt16.self))
+    var sizes: [Int] = []
+    for _ in 0..<valueBuffers { sizes.append(largeWords ? Int(try reader.read(UInt32.self)) : Int(try reader.read(UInt16.self))) }
+    func next(_ size: Int) throws(Failure) -> UnsafeRawBufferPointer {
+      try reader.align(8)
+      return try reader.take(size)
+    }
+    if rep != nil { result.rep = try next(repSize) }
+    if def != nil { result.def = try next(defSize) }
+    for size in sizes { result.buffers.append(try next(size)) }
+    return result
+  }
+
+  func read(_ ranges: [Range<Int>], _ scratch: Scratch) throws(Failure) -> LeafPiece {
+    nesting.maxRep == 0 ? try readRows(ranges, scratch) : try readLists(ranges, scratch)
+  }
+
+  private func sink(_ count: Int) throws(Failure) -> LeafSink {
+    let total = max(1, starts[chunkCount].value)
+    let hint = chunks.count / total * count + 64
+    return try LeafSink(indexShape ?? context.shape, capacity: count, listValidity: codec.listValidity, bytesHint: min(hint, chunks.count))
+  }
+
+  /// Pages without lists: row = value = level.
+  private func readRows(_ ranges: [Range<Int>], _ scratch: Scratch) throws(Failure) -> LeafPiece {
+    let rows = ranges.rowCount
+    var sink = try sink(rows)
+    var levels: [UInt16] = []
+    var chunkLevels: [UInt16] = []
+    if def != nil { levels.reserveCapacity(rows) }
+    var loaded = -1
+    var values: ChunkValues?
+    for range in ranges where !range.isEmpty {
+      var row = range.lowerBound
+      var i = chunk(ofValue: row)
+      while row < range.upperBound {
+        guard i < chunkCount else { throw Failure(.corruptData, "row \(row) is in no chunk") }
+        let first = starts[i].value
+        let count = starts[i + 1].value - first
+        if loaded != i || values == nil {
+          scratch.reset()
+          let parts = try parts(i)
+          if let def, let bytes = parts.def {
+            chunkLevels.removeAll(keepingCapacity: true)
+            try def.appendLevels(bytes, count: count, to: &chunkLevels, scratch)
+          }
+          values = try codec.chunk(parts.buffers[...], count: count, scratch)
+          loaded = i
+        }
+        let part = row - first..<min(range.upperBound - first, count)
+        if let values, !part.isEmpty {
+          try sink.append(values, part)
+          if def != nil { levels.append(contentsOf: chunkLevels[part]) }
+          row += part.count
+        }
+        i += 1
+      }
+    }
+    let column = try finish(sink, levels)
+    return LeafPiece(values: .column(column), rep: nil, def: def == nil ? nil : levels, nesting: nesting, rows: rows)
+  }
+
+  /// Pages of lists: finds the rows by their repetition levels, starting in the chunk that the index names.
+  private func readLists(_ ranges: [Range<Int>], _ scratch: Scratch) throws(Failure) -> LeafPiece {
+    let newRow = UInt16(nesting.maxRep)
+    let visible = UInt16(nesting.maxVisible)
+    var allRep: [UInt16] = []
+    var allDef: [UInt16] = []
+    /// Value ranges, by chunk, that make up the result.
+    var wanted: [(chunk: Int, values: Range<Int>)] = []
+    var loaded = -1
+    var chunkRep: [UInt16] = []
+    var chunkDef: [UInt16] = []
+    var found = 0
+    for range in ranges where !range.isEmpty {
+      var i = unit(of: range.lowerBound)
+      var nextRow = firstRows?[i] ?? 0  // number of the next row that starts
+      var isDone = false
+      while i < chunkCount, !isDone {
+        if loaded != i {
+          scratch.reset()
+          (chunkRep, chunkDef) = try levels(i, scratch)
+          loaded = i
+        }
+        var value = 0
+        var firstValue = -1
+        var entry = 0
+        var from = -1
+        let inside = nextRow - 1 >= range.lowerBound && nextRow - 1 < range.upperBound
+        if inside { (from, firstValue) = (0, 0) }
+        while entry < chunkRep.count {
+          if chunkRep[entry] == newRow {
+            if nextRow == range.lowerBound { (from, firstValue) = (entry, value) }
+            if nextRow == range.upperBound {
+              isDone = true
+              break
+            }
+            nextRow += 1
+          }
+          if chunkDef.isEmpty || chunkDef[entry] <= visible { value += 1 }
+          entry += 1
+        }
+        if from >= 0 {
+          allRep.append(contentsOf: chunkRep[from..<entry])
+          if def != nil { allDef.append(contentsOf: chunkDef[from..<entry]) }
+          wanted.append((i, firstValue..<value))
+        }
+        i += 1
+      }
+      guard isDone || nextRow == range.upperBound else {
+        throw Failure(.corruptData, "the page has \(nextRow) rows, \(range.upperBound) are wanted")
+      }
+      found += range.count
+    }
+    var sink = try sink(wanted.reduce(0) { $0 + $1.values.count })
+    loaded = -1
+    var values: ChunkValues?
+    for (i, range) in wanted where !range.isEmpty {
+      if loaded != i || values == nil {
+        scratch.reset()
+        values = try codec.chunk(try parts(i).buffers[...], count: starts[i + 1].value - starts[i].value, scratch)
+        loaded = i
+      }
+      if let values { try sink.append(values, range) }
+    }
+    let isVisible = def == nil ? [] : allDef.filter { $0 <= visible }
+    let column = try finish(sink, isVisible)
+    return LeafPiece(values: .column(column), rep: allRep, def: def == nil ? nil : allDef, nesting: nesting, rows: found)
+  }
+
+  private func levels(_ i: Int, _ scratch: Scratch) throws(Failure) -> ([UInt16], [UInt16]) {
+    let parts = try parts(i)
+    var reps: [UInt16] = []
+    var defs: [UInt16] = []
+    guard let rep, let bytes = parts.rep else { throw Failure(.corruptData, "a chunk of lists without repetition levels") }
+    let count = try rep.levelCount(bytes, stored: parts.levelCount)
+    try rep.appendLevels(bytes, count: count, to: &reps, scratch)
+    if let def, let bytes = parts.def { try def.appendLevels(bytes, count: count, to: &defs, scratch) }
+    return (reps, defs)
+  }
+
+  /// The column: of a dictionary page the items that the indices name. `levels` has one entry per value.
+  private func finish(_ sink: LeafSink, _ levels: [UInt16]) throws(Failure) -> Column {
+    let column = try sink.finish()
+    guard let dictionary else { return column }
+    var indices: [Int32] = []
+    indices.reserveCapacity(column.count)
+    var hasNulls = false
+    for i in 0..<column.count {
+      let index: UInt64 =
+        switch column.type {
+        case .uint8: UInt64(column.values(of: UInt8.self)[i])
+        case .uint16: UInt64(column.values(of: UInt16.self)[i])
+        case .uint32: UInt64(column.values(of: UInt32.self)[i])
+        default: column.values(of: UInt64.self)[i]
+        }
+      if index < UInt64(dictionary.count) {
+        indices.append(Int32(truncatingIfNeeded: index))
+      } else {
+        // The index of a null may be anything.
+        guard i < levels.count, levels[i] > 0 else {
+          throw Failure(.corruptData, "index \(index) in a dictionary of \(dictionary.count) items")
+        }
+        indices.append(0)
+        hasNulls = true
+      }
+    }
+    if dictionary.count == 0 { return hasNulls || column.count == 0 ? try Column.nulls(context.shape.type, count: column.count) : column }
+    return try dictionary.take(indices)
+  }
+}
+
+extension Codec {
+  /// Bits of the dictionary indices that this codec yields; nil when it yields no integers.
+  var indexBits: Int? {
+    switch self {
+    case .flat(let bits), .inlineBitpacking(let bits), .outOfLineBitpacking(let bits, _), .runLength(let bits, _): bits
+    case .general(_, let inner): inner.indexBits
+    default: nil
+    }
+  }
+}

@@ -34,6 +34,7 @@ struct Library: Hashable {
   static let crypto = of("Crypto", "swift-crypto")
   static let nioCore = of("NIOCore", "swift-nio"), nioPosix = of("NIOPosix", "swift-nio"), nioHTTP1 = of("NIOHTTP1", "swift-nio")
   static let httpTypes = of("HTTPTypes", "swift-http-types"), nioHTTPTypes = of("NIOHTTPTypes", "swift-nio-extras")
+  static let nioHTTPTypesHTTP1 = of("NIOHTTPTypesHTTP1", "swift-nio-extras")
 }
 
 let systemLibraries = [
@@ -77,7 +78,7 @@ let house: [Room] = [
   Room(name: "LuaSystem", layer: 7, needs: ["LuaHost", "CZlib", "Core"], libraries: [.crypto]),
   Room(
     name: "LuaServe", layer: 7, needs: ["LuaHost", "Core"],
-    libraries: [.hummingbird, .nioCore, .nioPosix, .nioHTTP1, .nioHTTPTypes, .httpTypes, .logging, .lifecycle]),
+    libraries: [.hummingbird, .nioCore, .nioPosix, .nioHTTP1, .nioHTTPTypes, .nioHTTPTypesHTTP1, .httpTypes, .logging, .lifecycle]),
   Room(
     name: "Script", layer: 8,
     needs: [

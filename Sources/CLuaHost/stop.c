@@ -39,6 +39,12 @@ void host_enter_thread(host_account *a, host_account **previous) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, install);
   *previous = current;
+  if (*previous != a) { /* libdispatch's threads block all signals */
+    sigset_t urgent;
+    sigemptyset(&urgent);
+    sigaddset(&urgent, SIGURG);
+    pthread_sigmask(SIG_UNBLOCK, &urgent, NULL);
+  }
   a->thread = pthread_self();
   current = a;
 }

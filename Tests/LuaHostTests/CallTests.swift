@@ -25,16 +25,16 @@ import Testing
     ("b.canary().add(1)", "bad self to 'add' (Canary expected, got number); call it as object:add(...)"),
     ("b.canary().add(b.sparrow(), 1)", "bad self to 'add' (Canary expected, got Sparrow); call it as object:add(...)"),
     ("return b.canary() + 'x'", "bad operand #2 of '+' (Canary|number expected, got string)"),
-    ("b.sparrow():sign()", "Sparrow has no method or field 'sign'; did you mean 'sing'?; methods are: release, sing"),
+    ("b.sparrow():sign()", "Sparrow has no method or field 'sign'; did you mean 'sing'? methods are: release, sing"),
     ("return b.canary().colour", "Canary has no field 'colour'"),
     ("b.sum { 1, 'x' }", "bad argument #1 'list' to 'sum' (element 2 must be a number, got string)"),
     (
       "b.open('p', { mood = 'append' })",
-      "'open' has no option 'mood'; did you mean 'mode'?; options are: mode, size, loud, tags"
+      "'open' has no option 'mood'; did you mean 'mode'? options are: mode, size, loud, tags"
     ),
     (
       "b.open('p', { mode = 'apend' })",
-      "option 'mode' of 'open' cannot be 'apend'; did you mean 'append'?; choices are: append, overwrite"
+      "option 'mode' of 'open' cannot be 'apend'; did you mean 'append'? choices are: append, overwrite"
     ),
     ("b.open('p', { size = 11 })", "option 'size' of 'open' must be 0 to 10, got 11"),
     ("b.open('p', { size = 'x' })", "option 'size' of 'open' must be an integer, got x"),

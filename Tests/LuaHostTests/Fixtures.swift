@@ -2,17 +2,24 @@ import Core
 import LuaHost
 import Synchronization
 
+/// How many canaries of one state are alive.
+final class Aviary: Sendable {
+  let alive = Atomic<Int>(0)
+  var count: Int { alive.load(ordering: .relaxed) }
+}
+
 /// Counts its instances; stands for a tensor of `luaBytes` bytes.
 final class Canary: LuaObject {
-  static let alive = Atomic<Int>(0)
+  let aviary: Aviary
   let luaBytes: Int
   var value: Int
-  init(bytes: Int = 0, value: Int = 0) {
+  init(_ call: borrowing Call, bytes: Int = 0, value: Int = 0) throws {
+    aviary = try call.service(Aviary.self)
     luaBytes = bytes
     self.value = value
-    Canary.alive.add(1, ordering: .relaxed)
+    aviary.alive.add(1, ordering: .relaxed)
   }
-  deinit { Canary.alive.subtract(1, ordering: .relaxed) }
+  deinit { aviary.alive.subtract(1, ordering: .relaxed) }
 
   static let luaType = ObjectType(
     "Canary", "Counts its instances.",
@@ -30,7 +37,7 @@ final class Canary: LuaObject {
           if let canary = call.objectIfPresent(i, as: Canary.self) { return canary.value }
           return try call.integer(i)
         }
-        return try call.push(object: Canary(value: try term(call, 1) + term(call, 2)))
+        return try call.push(object: Canary(call, value: try term(call, 1) + term(call, 2)))
       },
       Fn("__len", "fun(self: Canary): integer", "The count.") { call in call.push(try call.object(1, as: Canary.self).value) },
       Fn("__tostring", "fun(self: Canary): string", "Text.") { call in
@@ -53,16 +60,16 @@ let birds = Module(
   "birds", "Test module.",
   [
     Fn("canary", "fun(value?: integer, bytes?: integer): Canary", "A canary.") { call in
-      try call.push(object: Canary(bytes: try call.optionalInteger(2) ?? 0, value: try call.optionalInteger(1) ?? 0))
+      try call.push(object: Canary(call, bytes: try call.optionalInteger(2) ?? 0, value: try call.optionalInteger(1) ?? 0))
     },
     Fn("sparrow", "fun(): Sparrow", "A sparrow.") { call in try call.push(object: Sparrow()) },
     Fn("add", "fun(x: number, y: number): number", "x + y.") { call in call.push(try call.number(1) + call.number(2)) },
     Fn("fail", "fun(code: string)", "Raises.") { call in
-      let canary = Canary()
+      let canary = try Canary(call)
       throw withExtendedLifetime(canary) { Failure(Failure.Code("BAD_BIRD"), "no bird", details: ["n": 3]) }
     },
     Fn("each", "fun(list: table, f: fun(x: any): any): table", "Maps a list.") { call in
-      let canary = Canary()
+      let canary = try Canary(call)
       let f = try call.function(2)
       var out: [JSONValue] = []
       try call.forEachElement(1) { _ in
@@ -82,7 +89,7 @@ let birds = Module(
         "\(try call.string(1)) \(mode) \(size) \(try options.boolean("loud") ?? false) \(try options.strings("tags") ?? [])")
     },
     Fn("big", "fun(bytes: integer): string", "A long string.") { call in
-      let canary = Canary()
+      let canary = try Canary(call)
       let n = call.push(String(repeating: "x", count: try call.integer(1)))
       _ = canary
       return n
@@ -93,6 +100,7 @@ let birds = Module(
 /// A state with the module `birds`; `output` collects what was printed.
 final class Bench {
   let state: State
+  let aviary = Aviary()
   var output: [String] { lines.values }
   private final class Lines { var values: [String] = [] }
   private let lines = Lines()
@@ -107,6 +115,7 @@ final class Bench {
     let lines = lines
     configuration.print = { lines.values.append($0) }
     state = try State(configuration)
+    state.provide(aviary)
   }
 
   /// Runs a chunk and gives its first result as JSON.

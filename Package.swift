@@ -15,6 +15,8 @@ struct Room {
   var libraries: [Library] = []
   /// Kernels: optimised in every configuration, without overflow checks, for x86-64-v3 where that is the machine.
   var isKernel = false
+  /// Loops over elements: optimised in debug builds too and for x86-64-v3 where that is the machine; checks stay on.
+  var isOptimised = false
   var isExecutable = false
   /// Files and folders of the room that are not compiled.
   var leavesOut: [String] = []
@@ -52,7 +54,7 @@ let house: [Room] = [
   // data tower
   Room(name: "Columnar", layer: 2, needs: ["Core"]),
   Room(name: "ObjectStore", layer: 2, needs: ["Core"]),
-  Room(name: "Compute", layer: 3, needs: ["Columnar", "Core"]),
+  Room(name: "Compute", layer: 3, needs: ["Columnar", "Core"], isOptimised: true),
   Room(name: "LanceProto", layer: 3, libraries: [.protobuf], leavesOut: ["Protos"]),
   Room(
     name: "LanceFile", layer: 4, needs: ["Columnar", "ObjectStore", "LanceProto", "Core", "CZstd", "CLz4"],
@@ -154,6 +156,7 @@ let kernelSettings = settings + [
 #else
   let staticRuntime: [LinkerSetting] = []
 #endif
+let optimisedSettings = settings + [.unsafeFlags(["-O"], .when(configuration: .debug)), .unsafeFlags(machineFlags)]
 
 var targets: [Target] = []
 for library in systemLibraries where wanted.contains(library.name) {
@@ -165,7 +168,7 @@ for room in house where wanted.contains(room.name) {
   let dependencies: [Target.Dependency] =
     room.needs.map { .init(stringLiteral: $0) } + room.libraries.map { .product(name: $0.product, package: $0.package) }
   usedPackages.formUnion(room.libraries.map(\.package))
-  let ownSettings = room.isKernel ? kernelSettings : settings
+  let ownSettings = room.isKernel ? kernelSettings : room.isOptimised ? optimisedSettings : settings
   if room.isExecutable {
     targets.append(
       .executableTarget(name: room.name, dependencies: dependencies, swiftSettings: ownSettings, linkerSettings: staticRuntime))

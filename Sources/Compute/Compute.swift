@@ -1,1 +1,0 @@
-// Room Compute: see docs/map.md.

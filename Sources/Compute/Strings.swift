@@ -1,0 +1,212 @@
+import Columnar
+package import Core
+
+/// String functions. Strings are UTF-8; a character is a Unicode code point. Null stays null.
+package enum Strings {
+  package enum Transform: String, Sendable, Hashable, CaseIterable {
+    case lower, upper, strip
+    case stripStart = "strip_start"
+    case stripEnd = "strip_end"
+  }
+  package enum Test: String, Sendable, Hashable, CaseIterable {
+    case contains
+    case startsWith = "starts_with"
+    case endsWith = "ends_with"
+  }
+
+  /// Lower or upper case (full Unicode mapping), or without blanks (space, tab, newlines) at the ends.
+  package static func transform(_ how: Transform, _ a: Operand) throws(Failure) -> Operand {
+    try map(how.rawValue, a) { bytes, out in
+      switch how {
+      case .lower, .upper:
+        if bytes.allSatisfy({ $0 < 128 }) {
+          let (from, delta): (UInt8, UInt8) = how == .lower ? (65, 32) : (97, 224)
+          for byte in bytes { out.append(byte >= from && byte < from + 26 ? byte &+ delta : byte) }
+        } else {
+          let text = String(decoding: bytes, as: UTF8.self)
+          out.append(contentsOf: (how == .lower ? text.lowercased() : text.uppercased()).utf8)
+        }
+      case .strip, .stripStart, .stripEnd:
+        var (low, high) = (0, bytes.count)
+        if how != .stripEnd { while low < high, isBlank(bytes[low]) { low += 1 } }
+        if how != .stripStart { while high > low, isBlank(bytes[high - 1]) { high -= 1 } }
+        out.append(contentsOf: bytes[low..<high])
+      }
+    }
+  }
+
+  private static func isBlank(_ byte: UInt8) -> Bool { byte == 32 || (byte >= 9 && byte <= 13) }
+
+  /// Whether `a` contains, starts with or ends with the text of `b` (plain text, no pattern).
+  package static func test(_ what: Test, _ a: Operand, _ b: Operand) throws(Failure) -> Operand {
+    try need(what.rawValue, a)
+    try need(what.rawValue, b)
+    let n = [a, b].rowsToCompute(a.count)
+    if a.type == .null || b.type == .null || a.isNullConstant || b.isNullConstant {
+      let none = try Column.nulls(.bool, count: n)
+      return [a, b].areConstant ? Operand(constant: none, count: a.count) : Operand(none)
+    }
+    let (x, y) = (ByteRows(a.column), ByteRows(b.column))
+    let column = try Validity.boolColumn(n, validity: try Validity.intersection([a, b], n)) { i in
+      let (text, part) = (x.bytes(i &* a.step), y.bytes(i &* b.step))
+      switch what {
+      case .contains: return find(part, in: text, from: 0) != nil
+      case .startsWith: return part.count <= text.count && text[..<part.count].elementsEqual(part)
+      case .endsWith: return part.count <= text.count && text[(text.count - part.count)...].elementsEqual(part)
+      }
+    }
+    return [a, b].areConstant ? Operand(constant: column, count: a.count) : Operand(column)
+  }
+
+  /// First position of `part` in `text` at or after `from`.
+  private static func find(_ part: UnsafeBufferPointer<UInt8>, in text: UnsafeBufferPointer<UInt8>, from: Int) -> Int? {
+    let m = part.count
+    if m == 0 { return from <= text.count ? from : nil }
+    guard text.count >= m else { return nil }
+    let first = part[0]
+    var i = from
+    while i <= text.count - m {
+      if text[i] == first {
+        var j = 1
+        while j < m, text[i + j] == part[j] { j += 1 }
+        if j == m { return i }
+      }
+      i += 1
+    }
+    return nil
+  }
+
+  /// Every occurrence of `old` replaced by `new` (plain text). An empty `old` changes nothing.
+  package static func replace(_ a: Operand, old: String, new: String) throws(Failure) -> Operand {
+    let (what, with) = (Array(old.utf8), Array(new.utf8))
+    return try map("replace", a) { bytes, out in
+      what.withUnsafeBufferPointer { part in
+        var at = 0
+        while !part.isEmpty, let hit = find(part, in: bytes, from: at) {
+          out.append(contentsOf: bytes[at..<hit])
+          out.append(contentsOf: with)
+          at = hit + part.count
+        }
+        out.append(contentsOf: bytes[at...])
+      }
+    }
+  }
+
+  /// Characters `start` to `start + length - 1`; positions count from 1, -1 is the last. Without `length`, to the end.
+  package static func slice(_ a: Operand, start: Int, length: Int?) throws(Failure) -> Operand {
+    if start == 0 { throw Failure(.invalidArgument, "slice: positions count from 1 (-1 is the last), not from 0") }
+    if let length, length < 0 { throw Failure(.invalidArgument, "slice: a length of \(length) is not possible") }
+    return try map("slice", a) { bytes, out in
+      let total = characters(bytes)
+      let first = start > 0 ? start - 1 : max(0, total + start)
+      let end = min(total, length.map { (start < 0 && total + start < 0 ? total + start : first) + $0 } ?? total)
+      guard first < end else { return }
+      var (at, seen) = (0, 0)
+      while at < bytes.count, seen < end {
+        var next = at + 1
+        while next < bytes.count, bytes[next] & 0xC0 == 0x80 { next += 1 }
+        if seen >= first { out.append(contentsOf: bytes[at..<next]) }
+        seen += 1
+        at = next
+      }
+    }
+  }
+
+  private static func characters(_ bytes: UnsafeBufferPointer<UInt8>) -> Int {
+    var n = 0
+    for byte in bytes where byte & 0xC0 != 0x80 { n += 1 }
+    return n
+  }
+
+  /// Characters (or, with `bytes`, bytes) of each string as int64.
+  package static func length(_ a: Operand, bytes: Bool = false) throws(Failure) -> Operand {
+    try need("length", a)
+    let c = a.column
+    if c.type == .null { return a.with(try Column.nulls(.int64, count: c.count)) }
+    let rows = ByteRows(c)
+    let out = try Buffer(byteCount: c.count * 8)
+    let z = out.mutableValues(of: Int64.self)
+    for i in 0..<c.count { z[i] = Int64(bytes ? rows.span(i).1 : characters(rows.bytes(i))) }
+    return a.with(Column(type: .int64, count: c.count, validity: try Validity.aligned(c), buffers: [out]))
+  }
+
+  /// The texts of all operands behind each other with `separator` between; null where one is null.
+  package static func concat(_ parts: [Operand], separator: String = "") throws(Failure) -> Operand {
+    guard let first = parts.first else { throw Failure(.invalidArgument, "concat needs at least one expression") }
+    for part in parts { try need("concat", part) }
+    let n = parts.rowsToCompute(first.count)
+    if parts.contains(where: { $0.type == .null }) {
+      let none = try Column.nulls(.utf8, count: n)
+      return parts.areConstant ? Operand(constant: none, count: first.count) : Operand(none)
+    }
+    let rows = parts.map { ByteRows($0.column) }
+    let valid = try Validity.intersection(parts, n)
+    let glue = Array(separator.utf8)
+    let column = try build(n, valid) { i, out in
+      for (k, part) in parts.enumerated() {
+        if k > 0 { out.append(contentsOf: glue) }
+        out.append(contentsOf: rows[k].bytes(i * part.step))
+      }
+    }
+    return parts.areConstant ? Operand(constant: column, count: first.count) : Operand(column)
+  }
+
+  /// The parts of each string between occurrences of `separator`, as a list of strings. `""` gives one empty part.
+  package static func split(_ a: Operand, separator: String) throws(Failure) -> Operand {
+    try need("split", a)
+    if separator.isEmpty { throw Failure(.invalidArgument, "split: the separator must not be empty") }
+    let c = a.column
+    let listType = DataType.list(Field("item", .utf8))
+    if c.type == .null { return a.with(try Column.nulls(listType, count: c.count)) }
+    let rows = ByteRows(c)
+    var parts = ColumnBuilder(.utf8)
+    var lengths: [Int?] = []
+    let glue = Array(separator.utf8)
+    for i in 0..<c.count {
+      guard c.isValid(i) else {
+        lengths.append(nil)
+        continue
+      }
+      let text = rows.bytes(i)
+      var (at, pieces) = (0, 1)
+      while let hit = glue.withUnsafeBufferPointer({ find($0, in: text, from: at) }) {
+        try parts.append(bytes: text[at..<hit])
+        at = hit + glue.count
+        pieces += 1
+      }
+      try parts.append(bytes: text[at...])
+      lengths.append(pieces)
+    }
+    return a.with(try Column.list(try parts.finish(), lengths: lengths))
+  }
+
+  private static func need(_ name: String, _ a: Operand) throws(Failure) {
+    guard a.type.isString || a.type == .null else {
+      throw Failure(.typeMismatch, "\(name) needs a String, not \(a.type)")
+    }
+  }
+
+  private static func map(
+    _ name: String, _ a: Operand, _ f: (UnsafeBufferPointer<UInt8>, inout [UInt8]) -> Void
+  ) throws(Failure) -> Operand {
+    try need(name, a)
+    if a.type == .null { return a.with(try Column.nulls(.utf8, count: a.column.count)) }
+    let rows = ByteRows(a.column)
+    return a.with(try build(a.column.count, try Validity.aligned(a.column)) { i, out in f(rows.bytes(i), &out) })
+  }
+
+  private static func build(_ n: Int, _ valid: Buffer?, _ f: (Int, inout [UInt8]) -> Void) throws(Failure) -> Column {
+    var data: [UInt8] = []
+    var offsets: [Int64] = [0]
+    offsets.reserveCapacity(n + 1)
+    for i in 0..<n {
+      if valid.map({ Bitmap.get($0.pointer, i) }) ?? true { f(i, &data) }
+      offsets.append(Int64(data.count))
+    }
+    let large = data.count > Int(Int32.max)
+    if large { throw Failure(.memoryLimit, "\(data.count) bytes of text do not fit one String column; use smaller batches") }
+    return Column(
+      type: .utf8, count: n, validity: valid,
+      buffers: [try Buffer(offsets.map { Int32(truncatingIfNeeded: $0) }), try Buffer(data)])
+  }
+}

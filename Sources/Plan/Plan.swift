@@ -1,1 +1,0 @@
-// Room Plan: see docs/map.md.

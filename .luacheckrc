@@ -5,6 +5,8 @@ not_globals = { "io", "debug", "dofile", "loadfile" }
 -- The contract allows a script to define a global function `run`.
 allow_defined_top = false
 files["mnist/*.lua"] = { globals = { "run" } }
+files["Tests/e2e/scripts/*.lua"] = { globals = { "run" } }
+files["Benchmarks/scripts/*.lua"] = { globals = { "run" } }
 -- Layers and optimizers may leave arguments of a shared signature unused.
 unused_args = false
 exclude_files = { "LuaLib/meta/**", ".build/**", ".venv/**" }

@@ -1,11 +1,90 @@
 import Core
+import LanceFile
 import LanceProto
 import ObjectStore
+import Synchronization
 
-/// Data files of a fragment.
+/// The files behind the fragments of one table version, opened once. May be used by several threads.
+final class TableCache: Sendable {
+  private struct State {
+    var readers: [String: LanceFileReader] = [:]
+    var deletions: [UInt64: DeletionVector] = [:]
+  }
+  private let state = Mutex(State())
+
+  /// Every open file is a memory map; Linux allows a process some 65,000.
+  private static let mostReaders = 1024
+
+  func reader(_ file: PBDataFile, _ location: TableLocation) throws(Failure) -> LanceFileReader {
+    if let known = state.withLock({ $0.readers[file.path] }) { return known }
+    let reader = try FragmentFiles.open(file, location)
+    state.withLock { state in
+      if state.readers.count >= TableCache.mostReaders { state.readers.removeAll() }
+      state.readers[file.path] = reader
+    }
+    return reader
+  }
+
+  func deletions(_ fragment: TableFragment, _ location: TableLocation) throws(Failure) -> DeletionVector {
+    guard fragment.proto.hasDeletionFile else { return .none }
+    if let known = state.withLock({ $0.deletions[fragment.id] }) { return known }
+    let vector = try FragmentFiles.deletions(fragment.proto, rows: fragment.physicalRows, location)
+    state.withLock { $0.deletions[fragment.id] = vector }
+    return vector
+  }
+}
+
+/// Reading what a fragment points to, with what the manifest says about it checked.
 enum FragmentFiles {
-  /// Rows in a fragment's first data file.
+  /// - Throws: `CORRUPT_DATA` naming table and file when it is missing, cut short or no Lance file.
+  static func open(_ file: PBDataFile, _ location: TableLocation) throws(Failure) -> LanceFileReader {
+    let path = location.path("\(TableLocation.data)/\(file.path)")
+    let buffer: Buffer
+    do throws(Failure) { buffer = try location.store.read(path) } catch {
+      guard error.code == .fileNotFound else { throw error.context("table '\(location.name)'") }
+      throw Failure(.corruptData, "table '\(location.name)': data file '\(path)' is missing")
+    }
+    guard file.fileSizeBytes == 0 || file.fileSizeBytes == UInt64(buffer.byteCount) else {
+      throw Failure(
+        .corruptData,
+        "table '\(location.name)': data file '\(path)' has \(buffer.byteCount) bytes, the manifest says \(file.fileSizeBytes)")
+    }
+    do throws(Failure) { return try LanceFileReader(buffer: buffer, path: path) } catch {
+      throw error.context("table '\(location.name)'")
+    }
+  }
+
+  /// Rows in a fragment's first data file, for manifests that do not say.
   static func length(of fragment: PBDataFragment, _ location: TableLocation) throws(Failure) -> Int {
-    throw Failure(.unsupported, "table '\(location.name)': fragment \(fragment.id) does not say how many rows it has")
+    guard let file = fragment.files.first else { return 0 }
+    return try open(file, location).rowCount
+  }
+
+  /// The deleted rows of a fragment of `rows` physical rows.
+  static func deletions(_ fragment: PBDataFragment, rows: Int, _ location: TableLocation) throws(Failure) -> DeletionVector {
+    let file = fragment.deletionFile
+    let isBitmap = file.fileType == .bitmap
+    let path = location.path("_deletions/\(fragment.id)-\(file.readVersion)-\(file.id).\(isBitmap ? "bin" : "arrow")")
+    let what = "table '\(location.name)': deletion file '\(path)'"
+    guard !file.hasBaseID else { throw Failure(.unsupported, "\(what) lies in another table, which is not supported") }
+    guard isBitmap || file.fileType == .arrowArray else {
+      throw Failure(.unsupported, "\(what) is of an unknown kind (\(file.fileType.rawValue))")
+    }
+    let buffer: Buffer
+    do throws(Failure) { buffer = try location.store.read(path) } catch {
+      guard error.code == .fileNotFound else { throw error.context("table '\(location.name)'") }
+      throw Failure(.corruptData, "\(what) is missing")
+    }
+    let numbers = try buffer.withBytes { bytes throws(Failure) in
+      isBitmap ? try RoaringBitmap.decode(bytes, what: what) : try ArrowDeletions.decode(bytes, what: what)
+    }
+    let vector = DeletionVector(numbers)
+    guard vector.deleted.last.map({ Int($0) < rows }) ?? true else {
+      throw Failure(.corruptData, "\(what) deletes row \(vector.deleted.last ?? 0) of a fragment of \(rows) rows")
+    }
+    guard file.numDeletedRows == 0 || file.numDeletedRows == UInt64(vector.count) else {
+      throw Failure(.corruptData, "\(what) deletes \(vector.count) rows, the manifest says \(file.numDeletedRows)")
+    }
+    return vector
   }
 }

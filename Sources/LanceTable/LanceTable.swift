@@ -1,6 +1,5 @@
 package import Columnar
 package import Core
-import LanceFile
 package import LanceProto
 import ObjectStore
 import Synchronization
@@ -45,7 +44,7 @@ package final class LanceTable: Sendable {
     self.location = location
     self.file = file
     self.naming = naming
-    fields = try TableField.tree(manifest.fields, table: name)
+    fields = try TableField.columns(manifest.fields, table: name)
     schema = Schema(fields.map(\.field), metadata: Metadata.texts(manifest.schemaMetadata))
     do throws(Failure) { try schema.validate() } catch {
       throw Failure(.corruptData, "table '\(name)' version \(manifest.version): \(error.message)")
@@ -62,12 +61,15 @@ package final class LanceTable: Sendable {
     }
     self.fragments = fragments
     var total = 0
+    var firstRows: [Int] = []
     for fragment in fragments {
+      firstRows.append(total)
       let (sum, overflow) = total.addingReportingOverflow(fragment.rowCount)
       guard !overflow else { throw Failure(.corruptData, "table '\(name)' says it has more than 2^63 rows") }
       total = sum
     }
     rowCount = total
+    self.firstRows = firstRows
   }
 
   /// Opens a version of the table at `location`.
@@ -97,6 +99,12 @@ package final class LanceTable: Sendable {
 
   /// Rows that are not deleted. Known from the manifest; no data is read.
   package let rowCount: Int
+
+  /// The position of each fragment's first row.
+  let firstRows: [Int]
+
+  /// Open files and deletions, shared by all reads of this version.
+  let cache = TableCache()
 
   /// Bytes of the data files of this version (not of older versions, deletions and indices); files whose size the manifest
   /// does not say are asked from the store.

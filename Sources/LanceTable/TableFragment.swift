@@ -37,7 +37,10 @@ package struct TableFragment: Sendable {
       physical = try FragmentFiles.length(of: proto, location)
     }
     self.physicalRows = physical
-    let deletedCount = proto.hasDeletionFile ? proto.deletionFile.numDeletedRows : 0
+    var deletedCount = proto.hasDeletionFile ? proto.deletionFile.numDeletedRows : 0
+    if proto.hasDeletionFile, deletedCount == 0 {
+      deletedCount = UInt64(try FragmentFiles.deletions(proto, rows: physical, location).count)
+    }
     guard let deleted = Int(exactly: deletedCount), deleted <= physical else {
       throw fail("says \(deletedCount) of its \(physical) rows are deleted")
     }

@@ -1,0 +1,43 @@
+import Columnar
+import Core
+import Foundation
+import LanceTable
+import ObjectStore
+import Testing
+
+/// Where the repository is, found from this file.
+let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+  .deletingLastPathComponent().path
+
+/// A new directory below /tmp.
+func temporaryFolder() -> String {
+  let path = "/tmp/moonlake-test-\(getpid())-\(randomUUID())"
+  mkdir(path, 0o755)
+  return path
+}
+
+/// The failure that `body` throws; nil when it throws none.
+func failure(_ body: () throws -> Void) -> Failure? {
+  do { try body() } catch { return error as? Failure }
+  return nil
+}
+
+/// A table of Tests/golden/lance, written by pylance 14.0.2 (Tests/interop/make_lance_golden.py).
+func golden(_ name: String) throws -> TableLocation {
+  TableLocation(try LocalStore(root: repository + "/Tests/golden/lance", create: false), "\(name).lance")
+}
+
+/// A copy of a golden table in memory, to be damaged.
+func goldenInMemory(_ name: String) throws -> TableLocation {
+  let from = try golden(name)
+  let store = MemoryStore()
+  for object in try from.store.list(from.folder, recursive: true) {
+    try store.put(object.path, try from.store.read(object.path).array())
+  }
+  return TableLocation(store, from.folder)
+}
+
+/// The values of a fixed-width column, null rows included.
+func values<T: BitwiseCopyable>(_ column: Column, _ type: T.Type) -> [T] {
+  withExtendedLifetime(column) { Array(column.values(of: type)) }
+}

@@ -1,4 +1,5 @@
-# `make` alone lists what there is. Everything is built in the release configuration, in .build.
+# `make` alone lists what there is. Everything is built in the release configuration, in .build, and with the same flags for
+# program and tests (`swift test` alone would add testable imports and build all of it again).
 MOONLAKE := .build/release/moonlake
 PYTHON   := $(or $(MOONLAKE_PYTHON),.venv/bin/python)
 export MOONLAKE_PYTHON = $(abspath $(PYTHON))
@@ -32,7 +33,7 @@ test-all: ## the same, and the full demo on all 70,000 digits
 	@MOONLAKE_TEST_ALL=1 scripts/test $(ARGS)
 
 test-swift: ## Swift tests only (make test-swift ARGS='--filter TensorTests')
-	$(SWIFT) test -c release $(ARGS)
+	$(SWIFT) test -c release --disable-testable-imports $(ARGS)
 
 test-lua: ## Lua specs only, with the program that is built
 	@$(MOONLAKE) test $(or $(ARGS),Tests/lua)

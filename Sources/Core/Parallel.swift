@@ -64,15 +64,35 @@ public enum Parallel {
 }
 
 /// The request that this process stop what it does: set by a signal handler or a watchdog, polled by loops.
+///
+/// A service that is asked to stop still answers what it has begun. It holds stops back meanwhile: `hold()`, look at
+/// `isAsked`, finish, `letGo()`.
 public enum Cancellation {
   private static let requested = Atomic<Bool>(false)
+  private static let asked = Atomic<Bool>(false)
+  private static let holds = Atomic<Int>(0)
 
-  /// True once a stop was asked for.
+  /// True once a stop was asked for and nobody holds it back.
   public static var isRequested: Bool { requested.load(ordering: .relaxed) }
+  /// True once a stop was asked for, held back or not.
+  public static var isAsked: Bool { asked.load(ordering: .relaxed) }
   /// Asks for a stop. Async-signal-safe.
-  public static func request() { requested.store(true, ordering: .relaxed) }
+  public static func request() {
+    asked.store(true, ordering: .sequentiallyConsistent)
+    if holds.load(ordering: .sequentiallyConsistent) == 0 { requested.store(true, ordering: .relaxed) }
+  }
   /// Takes the request back (the REPL, after it stopped an expression; tests).
-  public static func reset() { requested.store(false, ordering: .relaxed) }
+  public static func reset() {
+    asked.store(false, ordering: .relaxed)
+    requested.store(false, ordering: .relaxed)
+  }
+  /// Holds a stop back until `letGo()`; calls nest.
+  public static func hold() { holds.add(1, ordering: .sequentiallyConsistent) }
+  /// Ends a `hold()`; a stop that was asked for meanwhile now holds.
+  public static func letGo() {
+    let left = holds.subtract(1, ordering: .sequentiallyConsistent).newValue
+    if left == 0, asked.load(ordering: .sequentiallyConsistent) { requested.store(true, ordering: .relaxed) }
+  }
   /// - Throws: `CANCELLED` once a stop was asked for.
   public static func check() throws(Failure) {
     if isRequested { throw Failure(.cancelled, "cancelled") }

@@ -1,0 +1,9 @@
+package import LuaHost
+import LuaSystem
+
+/// Everything that `require` gives to scripts, besides LuaLib and the script's own files: one line per module.
+package enum Faces {
+  package static let modules: [ModuleEntry] = [
+    ModuleEntry("task", LuaTask.module),
+  ]
+}

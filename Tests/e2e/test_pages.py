@@ -78,7 +78,7 @@ def test_what_the_model_sees_is_made_like_mnist(browser, endpoint):
     page = browser.open(endpoint + "/")
     left, top, width, height = page.box("#sheet")
     # Small and in a corner: it is scaled into the 20x20 box and centred by its mass.
-    page.draw([(left + (0.1 + 0.2 * (x - 0.5)) * width, top + (0.15 + 0.2 * (y - 0.5)) * height) for x, y in WRITTEN[7][0]])
+    page.draw([(left + (0.1 + 0.35 * (x - 0.5)) * width, top + (0.15 + 0.35 * (y - 0.5)) * height) for x, y in WRITTEN[7][0]])
     page.wait_for(READ)
     values = page.run("Array.from(document.querySelector('#seen').getContext('2d').getImageData(0, 0, 28, 28).data).filter((_, i) => i % 4 === 0)")
     rows = [i // 28 for i, value in enumerate(values) if value]

@@ -37,6 +37,8 @@ package final class Tensor {
   package let strides: [Int]
   package let offset: Int
   package let count: Int
+  /// Whether another tensor (or a column) made the memory; such views cost nothing of their own.
+  package private(set) var isView = false
 
   /// Set on leaves (parameters): backward leaves a gradient in `grad`.
   package internal(set) var requiresGrad = false
@@ -108,9 +110,11 @@ package final class Tensor {
     guard Int(bitPattern: buffer.pointer + byteOffset) % dtype.size == 0 else {
       throw Failure(.invalidArgument, "tensor: memory is not aligned for \(dtype)")
     }
-    return Tensor(
+    let shared = Tensor(
       storage: Storage(sharing: buffer), dtype: dtype, shape: shape, strides: Shape.strides(shape),
       offset: byteOffset / dtype.size)
+    shared.isView = true
+    return shared
   }
 
   /// A copy of `values` in row-major order.
@@ -167,7 +171,9 @@ package final class Tensor {
   package func detached() -> Tensor { view(shape, strides, offset) }
 
   func view(_ shape: [Int], _ strides: [Int], _ offset: Int) -> Tensor {
-    Tensor(storage: storage, dtype: dtype, shape: shape, strides: strides, offset: offset)
+    let view = Tensor(storage: storage, dtype: dtype, shape: shape, strides: strides, offset: offset)
+    view.isView = true
+    return view
   }
 
   /// This tensor when it is row-major already, else a copy.

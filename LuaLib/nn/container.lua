@@ -1,0 +1,118 @@
+-- Layers made of layers: sequential, residual, and lambda for a plain function.
+local module = require "nn.module"
+
+local container = {}
+
+-- Runs one layer; an error gets the layer's place put in front, and keeps its code.
+local function run(layer, number, x, fused)
+  local ok, y = pcall(layer.forward, layer, x, fused)
+  if ok then return y end
+  local place = ("in layer %d (%s): "):format(number, layer.type)
+  if type(y) == "table" and y.message then fail(place .. tostring(y.message), y.code) end
+  fail(place .. tostring(y))
+end
+
+local function adopt(self, layers)
+  self.layers = {}
+  for i, layer in ipairs(layers) do
+    if type(layer) == "function" then layer = container.lambda(layer) end
+    if not module.is(layer) then
+      fail(("%s: element %d must be a layer or a function, got %s"):format(self.type, i, type(layer)))
+    end
+    self.layers[i] = layer
+    self:add_child(tostring(i - 1), layer)
+  end
+end
+
+local function forward(self, x)
+  local layers = self.layers
+  local i, n = 1, #layers
+  while i <= n do
+    local layer, after = layers[i], layers[i + 1]
+    -- A relu right after conv2d or linear is done while the result is still in the cache.
+    local fused = after and layer.class.fuses and after.type == "relu" and layer.class.fuses.relu or nil
+    x = run(layer, i, x, fused)
+    i = i + (fused and 2 or 1)
+  end
+  return x
+end
+
+local function graph(self)
+  local layers = {}
+  for i, layer in ipairs(self.layers) do
+    local ok, found = pcall(layer.graph, layer)
+    if not ok then
+      fail(("in layer %d (%s): %s"):format(i, layer.type, type(found) == "table" and found.message or tostring(found)),
+        type(found) == "table" and found.code or nil)
+    end
+    layers[i] = found
+  end
+  return { type = self.type, layers = layers }
+end
+
+local function describe(self)
+  local out = {}
+  for i, layer in ipairs(self.layers) do out[i] = "  " .. i .. ": " .. tostring(layer):gsub("\n", "\n  ") end
+  return "\n" .. table.concat(out, "\n") .. "\n"
+end
+
+local function layered(name, run_layers)
+  local class
+  class = module.define(name, {
+    forward = run_layers, graph = graph, describe = describe,
+    from_graph = function(layers)
+      local self = class.new {}
+      adopt(self, layers)
+      return self
+    end,
+  })
+  return function(layers)
+    if type(layers) ~= "table" or module.is(layers) then fail("nn." .. name .. " takes a list of layers: { ... }") end
+    return class.from_graph(layers)
+  end
+end
+
+--- Layers one after the other.
+container.sequential = layered("sequential", forward)
+
+--- x + f(x), f being the layers one after the other; the shape must stay the same.
+container.residual = layered("residual", function(self, x) return x + forward(self, x) end)
+
+local lambda = module.define("lambda", {
+  is_private = true,
+  forward = function(self, x) return self.config.body(x) end,
+  describe = function() return "function" end,
+})
+--- A layer of a function. It has no parameters and cannot be saved as a graph.
+function container.lambda(body)
+  if type(body) ~= "function" then fail("nn.lambda takes a function, got " .. type(body)) end
+  return lambda.new { body = body }
+end
+
+--- A network from the plain data of `net:graph()`.
+function container.from_graph(graph_table)
+  if type(graph_table) ~= "table" or type(graph_table.type) ~= "string" then
+    fail "from_graph: a table with a type is needed"
+  end
+  local class = module.types[graph_table.type]
+  if not class or class.is_private then
+    local names = {}
+    for name, found in pairs(module.types) do
+      if not found.is_private then names[#names + 1] = name end
+    end
+    table.sort(names)
+    fail(("from_graph: unknown layer type '%s'; types are: %s"):format(graph_table.type, table.concat(names, ", ")))
+  end
+  if class.from_graph then
+    local layers = {}
+    for i, layer in ipairs(graph_table.layers or {}) do layers[i] = container.from_graph(layer) end
+    return class.from_graph(layers)
+  end
+  local config = {}
+  for key, value in pairs(graph_table) do
+    if key ~= "type" then config[key] = value end
+  end
+  return class.new(config)
+end
+
+return container

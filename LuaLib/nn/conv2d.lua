@@ -1,0 +1,35 @@
+-- Convolution over images. x (N, in, H, W) -> (N, out, H', W'), H' = (H + 2 padding - dilation (kernel - 1) - 1) / stride + 1;
+-- weight (out, in / groups, kernel height, kernel width), bias (out). Kernel, stride, padding, dilation: number or {h, w}.
+local tensor = require "tensor"
+local module = require "nn.module"
+local init = require "nn.init_weights"
+
+local conv2d = module.define("conv2d", {
+  build = function(self, c)
+    module.count("conv2d", "in_channels", c.in_channels)
+    module.count("conv2d", "out_channels", c.out_channels)
+    module.count("conv2d", "groups", c.groups)
+    if c.in_channels % c.groups ~= 0 or c.out_channels % c.groups ~= 0 then
+      fail(("conv2d: %d and %d channels cannot be split into %d groups"):format(c.in_channels, c.out_channels, c.groups))
+    end
+    local fan_in = c.in_channels // c.groups * c.kernel[1] * c.kernel[2]
+    self:add_parameter("weight",
+      init.kaiming({ c.out_channels, c.in_channels // c.groups, c.kernel[1], c.kernel[2] }, fan_in))
+    if c.bias then self:add_parameter("bias", init.kaiming({ c.out_channels }, fan_in)) end
+    self.opts = { stride = c.stride, padding = c.padding, dilation = c.dilation, groups = c.groups }
+    self.fused_opts = { stride = c.stride, padding = c.padding, dilation = c.dilation, groups = c.groups, activation = "relu" }
+  end,
+  forward = function(self, x, fused)
+    return tensor.conv2d(x, self.weight, rawget(self, "bias"), fused and self.fused_opts or self.opts)
+  end,
+  fuses = { relu = true },
+})
+
+return function(in_channels, out_channels, kernel, opts)
+  local o = module.options("conv2d", opts, { stride = true, padding = true, dilation = true, groups = true, bias = true })
+  return conv2d.new {
+    in_channels = in_channels, out_channels = out_channels, kernel = module.pair("conv2d", "kernel", kernel),
+    stride = module.pair("conv2d", "stride", o.stride or 1), padding = module.pair("conv2d", "padding", o.padding or 0, 0),
+    dilation = module.pair("conv2d", "dilation", o.dilation or 1), groups = o.groups or 1, bias = o.bias ~= false,
+  }
+end

@@ -1,0 +1,33 @@
+-- Pooling over images, x (N, C, H, W): the largest or the mean of each window.
+local tensor = require "tensor"
+local module = require "nn.module"
+
+local pool = {}
+
+local function windowed(name, op)
+  local class = module.define(name, {
+    forward = function(self, x) return op(x, self.config) end,
+  })
+  return function(kernel, opts)
+    local o = module.options(name, opts, { stride = true, padding = true })
+    local size = module.pair(name, "kernel", kernel)
+    return class.new {
+      kernel = size, stride = o.stride and module.pair(name, "stride", o.stride) or size,
+      padding = module.pair(name, "padding", o.padding or 0, 0),
+    }
+  end
+end
+
+pool.maxpool2d = windowed("maxpool2d", tensor.max_pool2d)
+pool.avgpool2d = windowed("avgpool2d", tensor.avg_pool2d)
+
+local adaptive = module.define("adaptive_avgpool2d", {
+  forward = function(self, x) return tensor.adaptive_avg_pool2d(x, self.config) end,
+})
+
+--- Means over windows so that every image becomes `size` (number or {h, w}).
+function pool.adaptive_avgpool2d(size)
+  return adaptive.new { size = module.pair("adaptive_avgpool2d", "size", size) }
+end
+
+return pool

@@ -1,1 +1,0 @@
-// Room LuaTensor: see docs/map.md.

@@ -1,0 +1,243 @@
+local test = require "test"
+local tensor = require "tensor"
+local nn = require "nn"
+local optim = require "optim"
+
+local T = tensor.from_table
+local function values(t) return t:totable() end
+
+local function mlp()
+  return nn.sequential { nn.linear(3, 8), nn.tanh(), nn.linear(8, 2) }
+end
+
+local function cnn()
+  return nn.sequential {
+    nn.unflatten(1, 8, 8),
+    nn.conv2d(1, 4, 3, { padding = 1 }), nn.relu(), nn.maxpool2d(2),
+    nn.conv2d(4, 6, 3, { padding = 1 }), nn.batchnorm2d(6), nn.relu(), nn.maxpool2d(2),
+    nn.flatten(), nn.linear(24, 16), nn.relu(), nn.dropout(0.1), nn.linear(16, 3),
+  }
+end
+
+test.case("forward shapes", function()
+  local net = cnn()
+  test.equal(net(tensor.randn(5, 64)):shape(), { 5, 3 })
+  test.equal(nn.avgpool2d(2)(tensor.zeros(1, 1, 4, 4)):shape(), { 1, 1, 2, 2 })
+  test.equal(nn.adaptive_avgpool2d(1)(tensor.zeros(1, 3, 4, 4)):shape(), { 1, 3, 1, 1 })
+  test.equal(nn.embedding(10, 4)(T({ 0, 9 }, { dtype = "i64" })):shape(), { 2, 4 })
+  test.equal(nn.layernorm(4)(tensor.randn(2, 4)):shape(), { 2, 4 })
+  test.equal(nn.batchnorm1d(4)(tensor.randn(6, 4)):shape(), { 6, 4 })
+  test.equal(nn.softmax(-1)(tensor.zeros(1, 4)):sum():item(), 1.0)
+  for _, name in ipairs { "relu", "gelu", "silu", "sigmoid", "tanh", "softplus" } do
+    test.equal(nn[name]()(tensor.zeros(2)):shape(), { 2 })
+  end
+end)
+
+test.case("relu fused into conv2d and linear gives the same numbers and gradients", function()
+  for _, pair in ipairs {
+    { nn.conv2d(2, 3, 3), { 2, 2, 5, 5 } }, { nn.linear(4, 3), { 6, 4 } },
+  } do
+    local layer, shape = pair[1], pair[2]
+    local x = tensor.randn(shape)
+    local fused = nn.sequential { layer, nn.relu() }
+    local apart = layer(x):relu()
+    apart:sum():backward()
+    local want = layer.weight.grad:clone()
+    layer:zero_grad()
+    local together = fused(x)
+    test.truthy(together:allclose(apart, 1e-6))
+    together:sum():backward()
+    test.truthy(layer.weight.grad:allclose(want, 1e-5))
+  end
+end)
+
+test.case("first weights are those of PyTorch's defaults", function()
+  tensor.manual_seed(1)
+  local layer = nn.linear(400, 300)
+  local bound = 1 / 20
+  test.truthy(layer.weight:max():item() <= bound and layer.weight:min():item() >= -bound)
+  test.close(layer.weight:detach():std():item(), bound / math.sqrt(3), 1e-3)
+  local conv = nn.conv2d(16, 32, 3)
+  test.close(conv.weight:detach():std():item(), 1 / math.sqrt(16 * 9) / math.sqrt(3), 2e-3)
+end)
+
+test.case("names of parameters are PyTorch's", function()
+  local names = {}
+  for _, pair in ipairs(cnn():named_parameters()) do names[#names + 1] = pair[1] end
+  test.equal(table.concat(names, " "), "1.weight 1.bias 4.weight 4.bias 5.weight 5.bias 9.weight 9.bias 12.weight 12.bias")
+  local state = cnn():state_dict()
+  test.truthy(state["5.running_mean"])
+  test.equal(state["5.num_batches_tracked"]:dtype(), "i64")
+end)
+
+test.case("errors name the layer", function()
+  test.raises("in layer 3 (linear): linear: input (5, 8) does not fit weight (2, 9), which takes 9 features", function()
+    nn.sequential { nn.linear(3, 8), nn.tanh(), nn.linear(9, 2) }(tensor.zeros(5, 3))
+  end)
+  test.raises("in layer 1 (residual): in layer 2 (linear): linear: input (5, 4) does not fit weight", function()
+    nn.sequential { nn.residual { nn.relu(), nn.linear(3, 3) } }(tensor.zeros(5, 4))
+  end)
+  test.raises("element 2 must be a layer or a function, got number", function() nn.sequential { nn.relu(), 3 } end)
+  test.raises("conv2d: unknown option 'pad'; options are: bias, dilation, groups, padding, stride", function()
+    nn.conv2d(1, 2, 3, { pad = 1 })
+  end)
+  test.raises("linear: in_features must be a whole number of at least 1, got nil", function() nn.linear() end)
+  test.raises("dropout: p must be at least 0 and below 1, got 1", function() nn.dropout(1) end)
+  test.raises("cross_entropy: class id 3 in row 1 is not in 0..2", function()
+    nn.cross_entropy(tensor.zeros(1, 3), T({ 3 }, { dtype = "i64" }))
+  end)
+end)
+
+test.case("gradients of whole networks are right", function()
+  local net = nn.sequential {
+    nn.conv2d(1, 2, 3, { padding = 1 }), nn.tanh(), nn.avgpool2d(2), nn.flatten(), nn.linear(8, 3), nn.gelu(), nn.layernorm(3),
+  }:to "f64"
+  local x = tensor.randn(2, 1, 4, 4)
+  local targets = T({ 0, 2 }, { dtype = "i64" })
+  nn.gradcheck(function(input) return nn.cross_entropy(net(input), targets) end, { x })
+  local w = net.layers[1].weight
+  nn.gradcheck(function(weight) return tensor.conv2d(x:to "f64", weight, net.layers[1].bias, { padding = 1 }):square():sum() end, { w })
+  test.raises("gradcheck: input 1, element 1", function()
+    nn.gradcheck(function(input) return (input:detach() * 2 + input):sum() end, { T { 1 } })
+  end)
+end)
+
+test.case("state is saved and loaded, and the error lists what differs", function()
+  local a, b = cnn(), cnn()
+  a(tensor.randn(4, 64))
+  local bytes = tensor.to_safetensors(a:state_dict())
+  b:load_state_dict(tensor.from_safetensors(bytes))
+  local x = tensor.randn(3, 64)
+  test.equal(values(a:eval()(x)), values(b:eval()(x)))
+  local state = mlp():state_dict()
+  state["0.weight"], state["9.bias"], state["2.bias"] = nil, tensor.zeros(1), tensor.zeros(5)
+  local ok, err = pcall(function() mlp():load_state_dict(state) end)
+  test.equal(ok, false)
+  local text = tostring(err)
+  test.truthy(text:find("missing: 0.weight f32 (8, 3)", 1, true))
+  test.truthy(text:find("different: 2.bias is f32 (2), given f32 (5)", 1, true))
+  test.truthy(text:find("not in the network: 9.bias f32 (1)", 1, true))
+  mlp():load_state_dict(state, { strict = false })
+end)
+
+test.case("a graph builds the network again", function()
+  local net = nn.sequential { cnn(), nn.residual { nn.linear(3, 3), nn.silu() }, nn.log_softmax(-1) }:eval()
+  local graph = net:graph()
+  local again = nn.from_graph(graph):load_state_dict(net:state_dict()):eval()
+  local x = tensor.randn(2, 64)
+  test.equal(values(net(x)), values(again(x)))
+  test.equal(graph.layers[1].layers[2], { type = "conv2d", in_channels = 1, out_channels = 4, kernel = { 3, 3 }, stride = { 1, 1 },
+    padding = { 1, 1 }, dilation = { 1, 1 }, groups = 1, bias = true })
+  test.raises("in layer 2 (lambda): a layer of type 'lambda' cannot be written as a graph", function()
+    nn.sequential { nn.relu(), function(x2) return x2 end }:graph()
+  end)
+  test.raises("from_graph: unknown layer type 'conv9d'; types are: adaptive_avgpool2d", function()
+    nn.from_graph { type = "conv9d" }
+  end)
+end)
+
+test.case("modes change dropout and batch norm", function()
+  tensor.manual_seed(2)
+  local drop = nn.dropout(0.5)
+  local x = tensor.ones(1000)
+  test.truthy(drop(x):eq(0):sum():item() > 400)
+  test.equal(drop:eval()(x):eq(0):sum():item(), 0)
+  local norm = nn.batchnorm1d(2)
+  local y = tensor.randn(64, 2) * 3 + 5
+  norm(y)
+  test.close(norm.running_mean[1]:item(), 0.5, 0.15)
+  test.equal(norm.num_batches_tracked:item(), 1)
+  norm:eval()(y)
+  test.equal(norm.num_batches_tracked:item(), 1)
+end)
+
+test.case("summary counts", function()
+  local text = cnn():summary(1, 64)
+  test.truthy(text:find("total: 791 parameters", 1, true), text)
+  test.truthy(text:find("(1, 4, 8, 8)", 1, true), text)
+  test.truthy(tostring(nn.linear(2, 3)):find("in_features=2", 1, true))
+end)
+
+test.case("networks learn", function()
+  tensor.manual_seed(5)
+  for name, make in pairs {
+    sgd = function(p) return optim.sgd(p, { lr = 0.1, momentum = 0.9, nesterov = true }) end,
+    adam = function(p) return optim.adam(p, { lr = 0.02 }) end,
+    adamw = function(p) return optim.adamw(p, { lr = 0.02 }) end,
+  } do
+    local x = tensor.randn(128, 3)
+    local y = (x * x):sum(2):gt(2.4):to "i64"
+    local net = mlp()
+    local opt = make(net:parameters())
+    local first, last
+    for _ = 1, 150 do
+      local loss = nn.cross_entropy(net(x), y)
+      opt:zero_grad()
+      loss:backward()
+      opt:step()
+      last = loss:item()
+      first = first or last
+    end
+    test.truthy(last < 0.35 * first, name .. ": loss " .. first .. " -> " .. last)
+    local accuracy = net(x):argclass():eq(y):to("f32"):mean():item()
+    test.truthy(accuracy > 0.9, name .. ": accuracy " .. accuracy)
+  end
+end)
+
+test.case("optimizers name what is wrong", function()
+  test.raises("adam: unknown option 'rate'; options are: beta1, beta2, eps, lr, weight_decay", function()
+    optim.adam(mlp():parameters(), { rate = 1 })
+  end)
+  test.raises("adam: a list of parameters is needed", function() optim.adam({}) end)
+  test.raises("adam: option 'lr' must be a number, got string", function() optim.adam(mlp():parameters(), { lr = "1" }) end)
+  test.raises("sgd: nesterov needs momentum", function() optim.sgd(mlp():parameters(), { nesterov = true }) end)
+  test.raises("adam: parameter 1 does not require a gradient", function() optim.adam { tensor.zeros(1) } end)
+end)
+
+test.case("an optimizer goes on from its state", function()
+  local function run(steps, net, opt)
+    for _ = 1, steps do
+      opt:zero_grad()
+      net(tensor.ones(1, 3)):square():sum():backward()
+      opt:step()
+    end
+  end
+  local net = mlp()
+  local copy = nn.from_graph(net:graph()):load_state_dict(net:state_dict())
+  local opt = optim.adam(net:parameters())
+  run(5, net, opt)
+  local other = optim.adam(copy:parameters())
+  run(2, copy, other)
+  local moved = nn.from_graph(net:graph()):load_state_dict(copy:state_dict())
+  local third = optim.adam(moved:parameters()):load_state_dict(other:state_dict())
+  run(3, moved, third)
+  test.equal(values(moved.layers[1].weight), values(net.layers[1].weight))
+end)
+
+test.case("gradients are clipped", function()
+  local p = T({ 3, 4 }):requires_grad_();
+  (p * p / 2):sum():backward()
+  test.close(optim.clip_grad_norm({ p }, 1), 5, 1e-5)
+  test.close(p.grad:norm():item(), 1, 1e-4)
+  test.close(optim.clip_grad_norm({ p }, 10), 1, 1e-4)
+end)
+
+test.case("schedules follow PyTorch's formulas", function()
+  local function rates(make, n)
+    local opt = optim.sgd({ tensor.zeros(1):requires_grad_() }, { lr = 1.0 })
+    local sched = make(opt)
+    local out = {}
+    for i = 1, n do
+      out[i] = math.floor(opt.lr * 1e6 + 0.5) / 1e6
+      sched:step()
+    end
+    return out
+  end
+  test.equal(rates(function(o) return optim.step(o, { every = 2, gamma = 0.5 }) end, 5), { 1.0, 1.0, 0.5, 0.5, 0.25 })
+  test.equal(rates(function(o) return optim.cosine(o, { steps = 4 }) end, 6), { 1.0, 0.853553, 0.5, 0.146447, 0.0, 0.0 })
+  test.equal(rates(function(o) return optim.warmup(o, { steps = 4, start = 0.2 }) end, 5), { 0.2, 0.4, 0.6, 0.8, 1.0 })
+  -- torch.optim.lr_scheduler.OneCycleLR(max_lr=1, total_steps=10): 2.13
+  test.equal(rates(function(o) return optim.one_cycle(o, { max_lr = 1.0, steps = 10 }) end, 10),
+    { 0.04, 0.52, 1.0, 0.950484, 0.811745, 0.611261, 0.388743, 0.188258, 0.04952, 0.000004 })
+  test.raises("cosine: the option 'steps' is needed", function() rates(function(o) return optim.cosine(o, {}) end, 1) end)
+end)

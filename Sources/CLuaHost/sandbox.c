@@ -28,7 +28,9 @@ static int refuse_write(lua_State *L) {
 
 static int view_next(lua_State *L) {
   lua_settop(L, 2);
-  return lua_next(L, lua_upvalueindex(1)) ? 2 : 1;
+  if (lua_next(L, lua_upvalueindex(1))) return 2;
+  lua_pushnil(L);
+  return 1;
 }
 
 static int view_pairs(lua_State *L) { /* never hands out the table behind */

@@ -45,7 +45,8 @@ extension LuaTensorMethods {
         guard key == "grad" else { throw Failure(.plain, "a Tensor has no field '\(key)' to set; fields are: grad") }
         let grad = try call.optionalTensor(3)
         if let grad, grad.shape != t.shape || grad.dtype != t.dtype {
-          throw Failure(.shapeMismatch, "grad: \(grad.dtype) \(Shape.text(grad.shape)) does not fit \(t.dtype) \(Shape.text(t.shape))")
+          throw Failure(
+            .shapeMismatch, "grad: \(grad.dtype) \(Shape.text(grad.shape)) does not fit \(t.dtype) \(Shape.text(t.shape))")
         }
         t.grad = grad?.detached()
         return 0
@@ -59,7 +60,9 @@ extension LuaTensorMethods {
     },
   ]
 
-  static let index = Fn("__index", "fun(self: Tensor, key: any): any", "t[i], t[{i, j}], t[positions], t.grad, t.requires_grad.") { call in
+  static let index = Fn(
+    "__index", "fun(self: Tensor, key: any): any", "t[i], t[{i, j}], t[positions], t.grad, t.requires_grad."
+  ) { call in
     let t = try call.tensor(1)
     if call.isString(2) {
       switch try call.string(2) {
@@ -67,7 +70,9 @@ extension LuaTensorMethods {
         guard let grad = t.grad else { return call.pushNil() }
         return try call.push(grad)
       case "requires_grad": return call.push(t.tracksGradient)
-      default: throw Failure(.plain, "a Tensor has no field '\(call.describe(2))'; fields are: grad, requires_grad")
+      default:
+        let known = ["grad", "requires_grad"] + all.map(\.name)
+        throw Failure(.plain, "Tensor has no method or field \(nearNames(call.describe(2), known: known, what: "names"))")
       }
     }
     if call.isObject(2) { return try call.push(t.indexSelected(0, call.positions(2, extent: t.shape.first ?? 0))) }
@@ -85,7 +90,8 @@ extension LuaTensorMethods {
       return view
     }
     guard call.isInteger(2) else {
-      throw Failure(.plain, "a Tensor is indexed by a position, a list of positions or a tensor of them, not \(call.describe(2))")
+      throw Failure(
+        .plain, "a Tensor is indexed by a position, a list of positions or a tensor of them, not \(call.describe(2))")
     }
     let i = try call.integer(2)
     guard i != 0 else { throw Failure(.plain, "positions count from 1, and -1 is the last; got 0") }
@@ -97,7 +103,8 @@ extension Tensor {
   /// `t[i] = v` follows the rules of in-place changes.
   fileprivate func checkWritable() throws(Failure) {
     if GradMode.isEnabled, tracksGradient {
-      throw Failure(.invalidArgument, "t[i] = v: this tensor is part of a gradient graph; change it inside tensor.no_grad or use a copy")
+      throw Failure(
+        .invalidArgument, "t[i] = v: this tensor is part of a gradient graph; change it inside tensor.no_grad or use a copy")
     }
   }
 }

@@ -34,7 +34,8 @@ package enum LuaTensor {
       let (shape, type) = try shapeAndType(call)
       return try call.push(Tensor.full(shape, 1, type))
     },
-    Fn("full", "fun(shape: integer[]|integer, value: number|boolean, opts?: {dtype?: string}): Tensor", "All of one value.") { call in
+    Fn("full", "fun(shape: integer[]|integer, value: number|boolean, opts?: {dtype?: string}): Tensor", "All of one value.") {
+      call in
       let shape = call.isTable(1) ? try call.integers(1) : [try call.integer(1)]
       let isBoolean = call.isBoolean(2)
       let value = isBoolean ? (try call.boolean(2) ? 1 : 0) : try call.number(2)
@@ -70,7 +71,10 @@ package enum LuaTensor {
   ]
 
   private static let random: [Fn] = [
-    Fn("manual_seed", "fun(seed: integer)", "Starts the random numbers anew; equal seeds give equal numbers on any number of cores.") { call in
+    Fn(
+      "manual_seed", "fun(seed: integer)",
+      "Starts the random numbers anew; equal seeds give equal numbers on any number of cores."
+    ) { call in
       RandomState.seed(UInt64(bitPattern: Int64(try call.integer(1))))
       return 0
     },
@@ -82,13 +86,19 @@ package enum LuaTensor {
       let (shape, type) = try shapeAndType(call)
       return try call.push(Tensor.normal(shape, type))
     },
-    Fn("randint", "fun(low: integer, high: integer, shape: integer[]|integer): Tensor", "Whole numbers low..high, both included (i64).") { call in
+    Fn(
+      "randint", "fun(low: integer, high: integer, shape: integer[]|integer): Tensor",
+      "Whole numbers low..high, both included (i64)."
+    ) { call in
       let shape = call.isTable(3) ? try call.integers(3) : [try call.integer(3)]
       let (low, high) = (try call.integer(1), try call.integer(2))
       guard low <= high, high < Int.max else { throw call.bad(2, "\(low) to \(high) is no range") }
       return try call.push(Tensor.integers(shape, low: Int64(low), high: Int64(high) + 1))
     },
-    Fn("randperm", "fun(n: integer, opts?: {seed?: integer}): Tensor", "The positions 1..n in random order (i64); with a seed, of its own numbers.") {
+    Fn(
+      "randperm", "fun(n: integer, opts?: {seed?: integer}): Tensor",
+      "The positions 1..n in random order (i64); with a seed, of its own numbers."
+    ) {
       call in
       let seed = try call.options(2).integer("seed")
       return try call.push(Tensor.permutation(call.integer(1), seed: seed.map { UInt64(bitPattern: Int64($0)) }).add(1))
@@ -114,10 +124,14 @@ package enum LuaTensor {
     Fn("cat", "fun(tensors: Tensor[], dim?: integer): Tensor", "One after the other along a dim (1).") { call in
       try call.push(Tensor.cat(tensors(call, 1), call.optionalDim(2) ?? 0))
     },
-    Fn("stack", "fun(tensors: any[], dim?: integer): Tensor", "Along a new dim (1). Lists of numbers may stand for tensors.") { call in
+    Fn("stack", "fun(tensors: any[], dim?: integer): Tensor", "Along a new dim (1). Lists of numbers may stand for tensors.") {
+      call in
       try call.push(Tensor.stack(tensors(call, 1), call.optionalDim(2) ?? 0))
     },
-    Fn("where", "fun(condition: Tensor, yes: Tensor|number, no: Tensor|number): Tensor", "yes where the condition holds, else no.") { call in
+    Fn(
+      "where", "fun(condition: Tensor, yes: Tensor|number, no: Tensor|number): Tensor",
+      "yes where the condition holds, else no."
+    ) { call in
       let (a, b) = (call.objectIfPresent(2, as: Tensor.self), call.objectIfPresent(3, as: Tensor.self))
       return try call.push(Tensor.select(call.tensor(1), call.operand(2, like: b), call.operand(3, like: a)))
     },
@@ -142,7 +156,10 @@ package enum LuaTensor {
 
   private static let lossOptions = "opts?: {reduction?: string}): Tensor"
   private static let networks: [Fn] = [
-    Fn("linear", "fun(x: Tensor, weight: Tensor, bias?: Tensor, opts?: {activation?: string}): Tensor", "x W^T + b; weight is (out, in).") { call in
+    Fn(
+      "linear", "fun(x: Tensor, weight: Tensor, bias?: Tensor, opts?: {activation?: string}): Tensor",
+      "x W^T + b; weight is (out, in)."
+    ) { call in
       let relu = try call.options(4).choice("activation", ["relu"]) != nil
       return try call.push(Tensor.linear(call.tensor(1), call.tensor(2), call.optionalTensor(3), relu: relu))
     },
@@ -160,15 +177,20 @@ package enum LuaTensor {
       o.relu = try options.choice("activation", ["relu"]) != nil
       return try call.push(Tensor.conv2d(call.tensor(1), call.tensor(2), call.optionalTensor(3), o))
     },
-    Fn("max_pool2d", "fun(x: Tensor, opts: {kernel: any, stride?: any, padding?: any}): Tensor", "The largest of each window.") { call in
+    Fn("max_pool2d", "fun(x: Tensor, opts: {kernel: any, stride?: any, padding?: any}): Tensor", "The largest of each window.")
+    { call in
       let (kernel, stride, padding) = try pool(call)
       return try call.push(try call.tensor(1).maxPool2d(kernel: kernel, stride: stride, padding: padding))
     },
-    Fn("avg_pool2d", "fun(x: Tensor, opts: {kernel: any, stride?: any, padding?: any}): Tensor", "The mean of each window.") { call in
+    Fn("avg_pool2d", "fun(x: Tensor, opts: {kernel: any, stride?: any, padding?: any}): Tensor", "The mean of each window.") {
+      call in
       let (kernel, stride, padding) = try pool(call)
       return try call.push(try call.tensor(1).averagePool2d(kernel: kernel, stride: stride, padding: padding))
     },
-    Fn("adaptive_avg_pool2d", "fun(x: Tensor, opts: {size: any}): Tensor", "Means over windows so that height and width become size.") { call in
+    Fn(
+      "adaptive_avg_pool2d", "fun(x: Tensor, opts: {size: any}): Tensor",
+      "Means over windows so that height and width become size."
+    ) { call in
       guard let size = try call.options(2).pair("size") else { throw call.bad(2, "the option 'size' is needed") }
       return try call.push(try call.tensor(1).adaptiveAveragePool2d(out: size))
     },
@@ -195,7 +217,10 @@ package enum LuaTensor {
           call.tensor(1), shape: shape, gamma: o.object("weight", as: Tensor.self), beta: o.object("bias", as: Tensor.self),
           epsilon: o.number("eps") ?? 1e-5))
     },
-    Fn("dropout", "fun(x: Tensor, p: number, training: boolean): Tensor", "Elements set to 0 with probability p, the rest divided by 1 - p.") { call in
+    Fn(
+      "dropout", "fun(x: Tensor, p: number, training: boolean): Tensor",
+      "Elements set to 0 with probability p, the rest divided by 1 - p."
+    ) { call in
       try call.push(Tensor.dropout(call.tensor(1), p: call.number(2), training: call.boolean(3)))
     },
     Fn("embedding", "fun(weight: Tensor, ids: Tensor): Tensor", "The rows of weight at ids (from 0).") { call in
@@ -212,7 +237,10 @@ package enum LuaTensor {
           call.tensor(1), call.tensor(2), weight: o.object("weight", as: Tensor.self),
           smoothing: o.number("label_smoothing") ?? 0, reduction: o.reduction()))
     },
-    Fn("nll", "fun(logp: Tensor, targets: Tensor, opts?: {reduction?: string, weight?: Tensor}): Tensor", "Minus the log-probability of each target.") {
+    Fn(
+      "nll", "fun(logp: Tensor, targets: Tensor, opts?: {reduction?: string, weight?: Tensor}): Tensor",
+      "Minus the log-probability of each target."
+    ) {
       call in
       let o = try call.options(3)
       return try call.push(
@@ -224,12 +252,17 @@ package enum LuaTensor {
     Fn("l1", "fun(x: Tensor, y: Tensor, " + lossOptions, "Absolute differences.") { call in
       try call.push(Tensor.l1(call.tensor(1), call.tensor(2), reduction: call.options(3).reduction()))
     },
-    Fn("huber", "fun(x: Tensor, y: Tensor, opts?: {reduction?: string, delta?: number}): Tensor", "Quadratic within delta (1), linear outside.") {
+    Fn(
+      "huber", "fun(x: Tensor, y: Tensor, opts?: {reduction?: string, delta?: number}): Tensor",
+      "Quadratic within delta (1), linear outside."
+    ) {
       call in
       let o = try call.options(3)
-      return try call.push(Tensor.huber(call.tensor(1), call.tensor(2), delta: o.number("delta") ?? 1, reduction: o.reduction()))
+      return try call.push(
+        Tensor.huber(call.tensor(1), call.tensor(2), delta: o.number("delta") ?? 1, reduction: o.reduction()))
     },
-    Fn("bce_with_logits", "fun(x: Tensor, y: Tensor, " + lossOptions, "Binary cross entropy of logits against probabilities.") { call in
+    Fn("bce_with_logits", "fun(x: Tensor, y: Tensor, " + lossOptions, "Binary cross entropy of logits against probabilities.") {
+      call in
       try call.push(Tensor.bceWithLogits(call.tensor(1), call.tensor(2), reduction: call.options(3).reduction()))
     },
   ]
@@ -241,7 +274,8 @@ package enum LuaTensor {
   }
 
   private static let exchange: [Fn] = [
-    Fn("to_safetensors", "fun(tensors: table<string, Tensor>): string", "The bytes of a safetensors file, names in order.") { call in
+    Fn("to_safetensors", "fun(tensors: table<string, Tensor>): string", "The bytes of a safetensors file, names in order.") {
+      call in
       var all: [(name: String, tensor: Tensor)] = []
       try call.forEachPair(1) {
         guard call.isString(-2) else { throw call.bad(1, "names must be strings, got \(call.typeName(-2))") }
@@ -268,7 +302,8 @@ package enum LuaTensor {
       try call.tensor(1).adamStep(
         AdamOptions(
           lr: o.number("lr") ?? 1e-3, beta1: o.number("beta1") ?? 0.9, beta2: o.number("beta2") ?? 0.999,
-          epsilon: o.number("eps") ?? 1e-8, weightDecay: o.number("weight_decay") ?? 0, decoupled: o.boolean("decoupled") ?? false),
+          epsilon: o.number("eps") ?? 1e-8, weightDecay: o.number("weight_decay") ?? 0,
+          decoupled: o.boolean("decoupled") ?? false),
         step: call.integer(4), m: call.tensor(2), v: call.tensor(3))
       return 0
     },
@@ -285,7 +320,10 @@ package enum LuaTensor {
         first: call.boolean(3), velocity: call.optionalTensor(2))
       return 0
     },
-    Fn("clip_grad_norm", "fun(parameters: Tensor[], most: number): number", "Scales gradients to a joint length of at most most; gives the length before.") {
+    Fn(
+      "clip_grad_norm", "fun(parameters: Tensor[], most: number): number",
+      "Scales gradients to a joint length of at most most; gives the length before."
+    ) {
       call in
       call.push(try Tensor.clipGradientNorm(tensors(call, 1), most: call.number(2)))
     },

@@ -27,7 +27,8 @@ enum LuaTensorMethods {
       binary("add", .add, "self + other, broadcast."), binary("sub", .sub, "self - other, broadcast."),
       binary("mul", .mul, "self * other, element by element, broadcast."),
       binary("div", .div, "self / other; integers become f32."),
-      binary("floordiv", .floordiv, "self / other rounded down."), binary("mod", .mod, "The rest of floordiv, with the sign of other."),
+      binary("floordiv", .floordiv, "self / other rounded down."),
+      binary("mod", .mod, "The rest of floordiv, with the sign of other."),
       binary("pow", .pow, "self to the power of other; gives floats."),
       binary("maximum", .maximum, "The larger of each pair."), binary("minimum", .minimum, "The smaller of each pair."),
     ]
@@ -46,19 +47,23 @@ enum LuaTensorMethods {
         try call.push(
           try call.tensor(1).clamped(try call.optionalNumber(2) ?? -.infinity, try call.optionalNumber(3) ?? .infinity))
       },
-      Fn("where", "fun(self: Tensor, yes: Tensor|number, no: Tensor|number): Tensor", "yes where self (bool) is true, else no.") {
+      Fn("where", "fun(self: Tensor, yes: Tensor|number, no: Tensor|number): Tensor", "yes where self (bool) is true, else no.")
+      {
         call in
         let (a, b) = (call.objectIfPresent(2, as: Tensor.self), call.objectIfPresent(3, as: Tensor.self))
         return try call.push(Tensor.select(call.tensor(1), call.operand(2, like: b), call.operand(3, like: a)))
       },
-      Fn("to", "fun(self: Tensor, dtype: string): Tensor", "Converted to \"f32\", \"f64\", \"i64\", \"i32\", \"u8\" or \"bool\".") { call in
+      Fn(
+        "to", "fun(self: Tensor, dtype: string): Tensor", "Converted to \"f32\", \"f64\", \"i64\", \"i32\", \"u8\" or \"bool\"."
+      ) { call in
         try call.push(try call.tensor(1).cast(call.dtype(call.string(2))))
       },
     ]
 
   private static let comparisons: [Fn] =
     [
-      (.eq, "Where self = other (bool)."), (.ne, "Where they differ."), (.lt, "Where self < other."), (.le, "Where self <= other."),
+      (.eq, "Where self = other (bool)."), (.ne, "Where they differ."), (.lt, "Where self < other."),
+      (.le, "Where self <= other."),
       (.gt, "Where self > other."), (.ge, "Where self >= other."),
     ].map { (op: CompareOp, doc: String) in
       Fn(op.rawValue, "fun(self: Tensor, other: Tensor|number|boolean): Tensor", doc) { call in
@@ -66,7 +71,8 @@ enum LuaTensorMethods {
         return try call.push(Tensor.compare(op, a, b))
       }
     }
-    + [(.and, "Both are true."), (.or, "At least one is true."), (.xor, "Exactly one is true.")].map { (op: LogicOp, doc: String) in
+    + [(.and, "Both are true."), (.or, "At least one is true."), (.xor, "Exactly one is true.")].map {
+      (op: LogicOp, doc: String) in
       Fn("logical_\(op.rawValue)", "fun(self: Tensor, other: Tensor|number|boolean): Tensor", doc) { call in
         let (a, b) = try call.operands()
         return try call.push(Tensor.logic(op, a, b))
@@ -85,7 +91,10 @@ enum LuaTensorMethods {
       Fn("all", "fun(self: Tensor): boolean", "Whether all elements are true or not 0.") { call in
         call.push(try call.tensor(1).allNonZero())
       },
-      Fn("allclose", "fun(self: Tensor, other: Tensor, tolerance?: number): boolean", "Same shape and |a - b| <= tolerance (1e-5) (1 + |b|) everywhere.") {
+      Fn(
+        "allclose", "fun(self: Tensor, other: Tensor, tolerance?: number): boolean",
+        "Same shape and |a - b| <= tolerance (1e-5) (1 + |b|) everywhere."
+      ) {
         call in
         let (a, b) = (try call.tensor(1).detached(), try call.tensor(2).detached())
         guard a.shape == b.shape else { return call.push(false) }
@@ -112,7 +121,8 @@ enum LuaTensorMethods {
         try call.tensor(1).assign(0)
         return call.pushArgument(1)
       },
-      Fn("copy_", "fun(self: Tensor, source: Tensor): Tensor", "Writes source, broadcast and converted, into self's memory.") { call in
+      Fn("copy_", "fun(self: Tensor, source: Tensor): Tensor", "Writes source, broadcast and converted, into self's memory.") {
+        call in
         try call.tensor(1).assign(call.tensor(2))
         return call.pushArgument(1)
       },
@@ -158,11 +168,17 @@ enum LuaTensorMethods {
       "min", "fun(self: Tensor, dim?: integer, opts?: {keepdim?: boolean}): Tensor, Tensor?",
       "The smallest element; along a dim: values and their positions from 1."
     ) { call in try extreme(call, largest: false) },
-    Fn("argmax", "fun(self: Tensor, dim?: integer): Tensor", "Position (from 1) of the first largest along a dim, or of the flat tensor.") {
+    Fn(
+      "argmax", "fun(self: Tensor, dim?: integer): Tensor",
+      "Position (from 1) of the first largest along a dim, or of the flat tensor."
+    ) {
       call in
       try call.push(try call.tensor(1).argExtreme(largest: true, call.optionalDim(2)).add(1))
     },
-    Fn("argmin", "fun(self: Tensor, dim?: integer): Tensor", "Position (from 1) of the first smallest along a dim, or of the flat tensor.") {
+    Fn(
+      "argmin", "fun(self: Tensor, dim?: integer): Tensor",
+      "Position (from 1) of the first smallest along a dim, or of the flat tensor."
+    ) {
       call in
       try call.push(try call.tensor(1).argExtreme(largest: false, call.optionalDim(2)).add(1))
     },
@@ -176,14 +192,16 @@ enum LuaTensorMethods {
       "sort", "fun(self: Tensor, dim?: integer, opts?: {descending?: boolean}): Tensor, Tensor",
       "Sorted along a dim (the last): values and their positions from 1. Stable."
     ) { call in
-      try call.push(try call.tensor(1).sorted(call.optionalDim(2) ?? -1, descending: call.options(3).boolean("descending") ?? false))
+      try call.push(
+        try call.tensor(1).sorted(call.optionalDim(2) ?? -1, descending: call.options(3).boolean("descending") ?? false))
     },
     Fn(
       "topk", "fun(self: Tensor, k: integer, dim?: integer, opts?: {largest?: boolean}): Tensor, Tensor",
       "The k largest along a dim (the last), best first: values and their positions from 1."
     ) { call in
       try call.push(
-        try call.tensor(1).topk(call.integer(2), call.optionalDim(3) ?? -1, largest: call.options(4).boolean("largest") ?? true))
+        try call.tensor(1).topk(call.integer(2), call.optionalDim(3) ?? -1, largest: call.options(4).boolean("largest") ?? true)
+      )
     },
     Fn("softmax", "fun(self: Tensor, dim: integer): Tensor", "e^x / sum(e^x) along a dim.") { call in
       try call.push(try call.tensor(1).softmax(call.dim(2)))
@@ -216,8 +234,13 @@ enum LuaTensorMethods {
       let t = try call.tensor(1)
       return t.isContiguous ? call.pushArgument(1) : try call.push(t.contiguous())
     },
-    Fn("clone", "fun(self: Tensor): Tensor", "A copy; gradients flow through.") { call in try call.push(try call.tensor(1).clone()) },
-    Fn("reshape", "fun(self: Tensor, ...: integer|integer[]): Tensor", "The same elements under another shape; one extent may be -1.") { call in
+    Fn("clone", "fun(self: Tensor): Tensor", "A copy; gradients flow through.") { call in
+      try call.push(try call.tensor(1).clone())
+    },
+    Fn(
+      "reshape", "fun(self: Tensor, ...: integer|integer[]): Tensor",
+      "The same elements under another shape; one extent may be -1."
+    ) { call in
       try call.push(try call.tensor(1).reshaped(call.shape(2)))
     },
     Fn("view", "fun(self: Tensor, ...: integer|integer[]): Tensor", "As reshape.") { call in
@@ -240,7 +263,10 @@ enum LuaTensorMethods {
     Fn("unsqueeze", "fun(self: Tensor, dim: integer): Tensor", "With a dim of extent 1 put in at dim.") { call in
       try call.push(try call.tensor(1).unsqueezed(call.dim(2)))
     },
-    Fn("expand", "fun(self: Tensor, ...: integer|integer[]): Tensor", "Dims of extent 1 repeated without a copy; -1 keeps an extent.") { call in
+    Fn(
+      "expand", "fun(self: Tensor, ...: integer|integer[]): Tensor",
+      "Dims of extent 1 repeated without a copy; -1 keeps an extent."
+    ) { call in
       try call.push(try call.tensor(1).expanded(call.shape(2)))
     },
     Fn("split", "fun(self: Tensor, size: integer, dim?: integer): Tensor[]", "Pieces of size along a dim (1).") { call in
@@ -252,7 +278,8 @@ enum LuaTensorMethods {
   ]
 
   private static let picking: [Fn] = [
-    Fn("select", "fun(self: Tensor, dim: integer, position: integer): Tensor", "One position of a dim; the dim is gone.") { call in
+    Fn("select", "fun(self: Tensor, dim: integer, position: integer): Tensor", "One position of a dim; the dim is gone.") {
+      call in
       try call.push(try call.tensor(1).selected(call.dim(2), call.position(3)))
     },
     Fn(
@@ -264,23 +291,36 @@ enum LuaTensorMethods {
       let extent = t.shape[axis]
       let (first, last) = (try call.position(3), call.isNil(4) ? -1 : try call.position(4))
       let end = (last < 0 ? last + extent : last) + 1
-      return try call.push(t.sliced(axis, from: first < 0 ? first + extent : first, to: end, step: call.optionalInteger(5) ?? 1))
+      return try call.push(
+        t.sliced(axis, from: first < 0 ? first + extent : first, to: end, step: call.optionalInteger(5) ?? 1))
     },
-    Fn("narrow", "fun(self: Tensor, dim: integer, first: integer, length: integer): Tensor", "length positions from first, a view.") { call in
+    Fn(
+      "narrow", "fun(self: Tensor, dim: integer, first: integer, length: integer): Tensor",
+      "length positions from first, a view."
+    ) { call in
       try call.push(try call.tensor(1).narrowed(call.dim(2), from: call.position(3), length: call.integer(4)))
     },
-    Fn("index_select", "fun(self: Tensor, dim: integer, positions: Tensor|integer[]): Tensor", "The given positions (from 1) of a dim, in order.") {
+    Fn(
+      "index_select", "fun(self: Tensor, dim: integer, positions: Tensor|integer[]): Tensor",
+      "The given positions (from 1) of a dim, in order."
+    ) {
       call in
       let t = try call.tensor(1)
       let axis = try Shape.axis(call.dim(2), rank: t.rank, op: "index_select")
       return try call.push(t.indexSelected(axis, call.positions(3, extent: t.shape[axis])))
     },
-    Fn("gather", "fun(self: Tensor, dim: integer, positions: Tensor): Tensor", "Along a dim, the element at each given position (from 1).") { call in
+    Fn(
+      "gather", "fun(self: Tensor, dim: integer, positions: Tensor): Tensor",
+      "Along a dim, the element at each given position (from 1)."
+    ) { call in
       let t = try call.tensor(1)
       let axis = try Shape.axis(call.dim(2), rank: t.rank, op: "gather")
       return try call.push(t.gathered(axis, call.positions(3, extent: t.shape[axis])))
     },
-    Fn("scatter_add", "fun(self: Tensor, dim: integer, positions: Tensor, source: Tensor): Tensor", "A copy with source added at positions (from 1).") {
+    Fn(
+      "scatter_add", "fun(self: Tensor, dim: integer, positions: Tensor, source: Tensor): Tensor",
+      "A copy with source added at positions (from 1)."
+    ) {
       call in
       let t = try call.tensor(1)
       let axis = try Shape.axis(call.dim(2), rank: t.rank, op: "scatter_add")
@@ -311,14 +351,21 @@ enum LuaTensorMethods {
       return call.push(value: value, t, 0)
     },
     Fn("totable", "fun(self: Tensor): any", "Nested lists of the elements.") { call in try call.pushTable(of: call.tensor(1)) },
-    Fn("backward", "fun(self: Tensor, gradient?: Tensor, opts?: {retain_graph?: boolean})", "Adds gradients to the leaves that led here.") {
+    Fn(
+      "backward", "fun(self: Tensor, gradient?: Tensor, opts?: {retain_graph?: boolean})",
+      "Adds gradients to the leaves that led here."
+    ) {
       call in
       try call.tensor(1).backward(
         gradient: call.optionalTensor(2), retainGraph: call.options(3).boolean("retain_graph") ?? false)
       return 0
     },
-    Fn("detach", "fun(self: Tensor): Tensor", "The same elements without history.") { call in try call.push(try call.tensor(1).detached()) },
-    Fn("requires_grad_", "fun(self: Tensor, wanted?: boolean): Tensor", "Whether backward leaves a gradient in self.grad (true).") { call in
+    Fn("detach", "fun(self: Tensor): Tensor", "The same elements without history.") { call in
+      try call.push(try call.tensor(1).detached())
+    },
+    Fn(
+      "requires_grad_", "fun(self: Tensor, wanted?: boolean): Tensor", "Whether backward leaves a gradient in self.grad (true)."
+    ) { call in
       try call.tensor(1).setRequiresGrad(call.optionalBoolean(2) ?? true)
       return call.pushArgument(1)
     },

@@ -70,7 +70,7 @@ end)
 
 test.case("names what is wrong", function()
   test.raises("loader: unknown option 'size'", function() loader(columns(3), { size = 2 }) end)
-  test.raises("has 3 rows, column", function() loader { a = tensor.zeros(3), b = tensor.zeros(4) } end)
+  test.raises("loader: column 'b' has 4 rows, column 'a' has 3", function() loader { a = tensor.zeros(3), b = tensor.zeros(4) } end)
   test.raises("loader: column 'a' must be a Tensor, got table", function() loader { a = {} } end)
   test.raises("loader: at least one column is needed", function() loader {} end)
   test.raises("loader: batch_size must be a whole number of at least 1, got 0", function() loader(columns(3), { batch_size = 0 }) end)

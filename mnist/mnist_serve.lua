@@ -17,7 +17,7 @@ M.params = {
 -- A list of 784-vectors -> a list of answers, in one pass through the network.
 local function answer(net, images)
   return tensor.no_grad(function()
-    local probabilities = net(tensor.stack(images)):softmax(-1)
+    local probabilities = net(tensor.from_table(images)):softmax(-1)
     local best = probabilities:argclass()
     local answers = {}
     for i = 1, #images do

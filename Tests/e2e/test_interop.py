@@ -75,19 +75,19 @@ def test_what_pylance_writes(cleaned):
 
 def network(graph, torch):
     """The graph of a model data set as PyTorch modules."""
-    nn = torch.nn
-    made = []
+    nn, made = torch.nn, []
     for layer in graph["layers"]:
         kind, get = layer["type"], layer.get
         if kind == "conv2d":
-            made.append(nn.Conv2d(get("in_channels"), get("out_channels"), get("kernel_size"), stride=get("stride", 1), padding=get("padding", 0)))
+            made.append(nn.Conv2d(get("in_channels"), get("out_channels"), get("kernel"), get("stride"), get("padding")))
         elif kind == "linear":
-            made.append(nn.Linear(get("in_features"), get("out_features")))
+            made.append(nn.Linear(get("in_features"), get("out_features"), bias=get("bias")))
         elif kind == "maxpool2d":
-            made.append(nn.MaxPool2d(get("kernel_size"), get("stride") or get("kernel_size"), get("padding", 0)))
+            made.append(nn.MaxPool2d(get("kernel"), get("stride"), get("padding")))
+        elif kind == "unflatten":
+            made.append(nn.Unflatten(1, tuple(get("shape"))))
         else:
-            made.append({"relu": nn.ReLU, "flatten": nn.Flatten, "dropout": nn.Dropout}.get(kind, lambda: None)()
-                        or nn.Unflatten(1, tuple(get("shape"))))
+            made.append({"relu": nn.ReLU, "flatten": nn.Flatten, "dropout": nn.Dropout}[kind]())
     return nn.Sequential(*made)
 
 
@@ -98,10 +98,7 @@ def test_pytorch_computes_the_same_logits(platform, few_digits):
     assert json.loads(row["metrics"])["accuracy"] == platform.trained["accuracy"]
     weights = load(row["weights"])
     net = network(json.loads(row["graph"]), torch)
-    names = {name: tensor for name, tensor in net.state_dict().items()}
-    assert {tuple(tensor.shape) for tensor in weights.values()} == {tuple(tensor.shape) for tensor in names.values()}
-    ordered = sorted(weights, key=lambda name: (int(name.split(".")[0]), name))
-    net.load_state_dict(dict(zip(sorted(names, key=lambda name: (int(name.split(".")[0]), name)), (weights[name] for name in ordered))))
+    net.load_state_dict(weights, strict=True)           # the names are PyTorch's own
     net.eval()
     ours = np.array(platform.run("Tests/e2e/scripts/logits.lua", "mnist_small", model="cnn_small", count=200)["logits"])
     _, images, _ = few_digits.part("t10k")

@@ -108,17 +108,16 @@ export function taskDetail(place, id, signal) {
   // Live: the event stream where there is one, and a slow poll beside it, which alone is enough.
   let stream = null;
   function follow() {
-    stream = new EventSource(`api/v1${path}/events`);
-    const seen = (event) => {
+    stream = new EventSource(`api/v1${path}/events?kinds=status,cancel_requested,ready,progress,metric`);
+    const on = (kind, work) => stream.addEventListener(kind, (event) => {
       let data = null;
       try { data = JSON.parse(event.data); } catch { return; }
-      const kind = data.event ?? (event.type === "message" ? data.type ?? data.kind : event.type);
-      if (kind === "progress" && task && Number.isFinite(data.done)) { task.progress = { ...task.progress, done: data.done, total: data.total, phase: data.phase ?? task.progress?.phase }; later(draw); }
-      else if (kind === "metric" && typeof data.value === "number") { points.push(data); later(drawCurves); }
-      else if (kind === "end") { stream.close(); refresh(); }
-      else if (kind !== "log" && kind !== "usage") later(refresh);
-    };
-    for (const kind of ["message", "state", "status", "started", "progress", "metric", "ready", "usage", "result", "error", "end"]) stream.addEventListener(kind, (event) => { if (event.data !== undefined) seen(event); });
+      work(data);
+    });
+    for (const kind of ["status", "cancel_requested", "ready"]) on(kind, () => later(refresh));
+    on("progress", (data) => { if (task && Number.isFinite(data.done)) { task.progress = { done: data.done, total: data.total, phase: data.phase }; later(draw); } });
+    on("metric", (data) => { points.push(data); later(drawCurves); });
+    on("end", () => { stream.close(); refresh(); });
     stream.addEventListener("open", () => { points = []; });
     signal.addEventListener("abort", () => stream.close());
   }
@@ -132,7 +131,7 @@ export function taskDetail(place, id, signal) {
   async function readLog() {
     const response = await fetch(`api/v1${path}/logs?tail=1000`, { signal });
     if (!response.ok) return;
-    const text = await response.text();
+    const text = (await response.text()).replace(/^\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)\.\d+Z/gm, "$1");     // the time of day is enough
     if (text === logText) return;
     logText = text;
     const atEnd = log.scrollTop + log.clientHeight >= log.scrollHeight - 24;

@@ -27,7 +27,8 @@ struct ArrayReader {
           parts.append(try array.read(encoding, path.shape, rows: column.pages[page].rows, range))
         }
       }
-      let joined = parts.isEmpty ? try Column.nulls(path.shape.type, count: 0) : try Column.concatenate(parts, type: path.shape.type)
+      let joined =
+        parts.isEmpty ? try Column.nulls(path.shape.type, count: 0) : try Column.concatenate(parts, type: path.shape.type)
       if case .packedStructure = field.kind { return try field.unpack(joined) }
       return joined
     }
@@ -37,7 +38,9 @@ struct ArrayReader {
     try columnOfField[field.id].map { (i) throws(Failure) in try reader.column(i) }
   }
 
-  private func split(_ column: FileColumn, _ ranges: [Range<Int>], _ count: Int) throws(Failure) -> [(page: Int, ranges: [Range<Int>])] {
+  private func split(_ column: FileColumn, _ ranges: [Range<Int>], _ count: Int) throws(Failure) -> [(
+    page: Int, ranges: [Range<Int>]
+  )] {
     let parts = column.split(ranges)
     guard parts.reduce(0, { $0 + $1.ranges.rowCount }) == count else {
       throw Failure(.corruptData, "the column has \(column.rowCount) rows, too few")
@@ -140,10 +143,13 @@ struct ArrayPage {
       }
       let first = try Codec.product(range.lowerBound, size)
       let items = try read(
-        list.items, try LeafShape(item.type), rows: try Codec.product(rows, size), first..<first + (try Codec.product(range.count, size)))
+        list.items, try LeafShape(item.type), rows: try Codec.product(rows, size),
+        first..<first + (try Codec.product(range.count, size)))
       return Column(type: shape.type, count: range.count, buffers: [], children: [items])
     case .fixedSizeBinary(let binary):
-      guard shape.bitsPerRow == Int(binary.byteWidth) * 8 else { throw fail("values of \(binary.byteWidth) bytes for \(shape.type)") }
+      guard shape.bitsPerRow == Int(binary.byteWidth) * 8 else {
+        throw fail("values of \(binary.byteWidth) bytes for \(shape.type)")
+      }
       // The bytes may be described as a list of u8: the flat array below is what counts.
       var inner = binary.bytes
       while true {
@@ -155,7 +161,9 @@ struct ArrayPage {
           break
         }
       }
-      guard case .flat(var flat) = inner.arrayEncoding else { throw Failure(.unsupported, "fixed-size binary values that are not flat") }
+      guard case .flat(var flat) = inner.arrayEncoding else {
+        throw Failure(.unsupported, "fixed-size binary values that are not flat")
+      }
       flat.bitsPerValue = UInt64(binary.byteWidth) * 8
       return try readFlat(flat, shape, rows: rows, range)
     case .binary(let binary): return try readBinary(binary, nil, shape, rows: rows, range)
@@ -189,7 +197,8 @@ struct ArrayPage {
         throw Failure(.unsupported, "the compression scheme '\(flat.compression.scheme)'")
       }
       let scratch = Scratch()
-      content = try Buffer(copying: try Codec.decompress(content.bytes, flat.compression.scheme == "lz4" ? .lz4 : .zstd, scratch))
+      content = try Buffer(
+        copying: try Codec.decompress(content.bytes, flat.compression.scheme == "lz4" ? .lz4 : .zstd, scratch))
     }
     guard content.byteCount >= size else {
       throw Failure(.corruptData, "\(rows) values of \(bits) bits in \(content.byteCount) bytes")
@@ -211,7 +220,9 @@ struct ArrayPage {
     while case .nullable(let nullable) = bytesEncoding.arrayEncoding, case .noNulls(let none) = nullable.nullability {
       bytesEncoding = none.values
     }
-    guard case .flat(let flat) = bytesEncoding.arrayEncoding else { throw Failure(.unsupported, "string bytes that are not flat") }
+    guard case .flat(let flat) = bytesEncoding.arrayEncoding else {
+      throw Failure(.unsupported, "string bytes that are not flat")
+    }
     let place = try buffer(flat.buffer)
     var data = file.bytes.part(place)
     let scratch = Scratch()
@@ -254,13 +265,18 @@ struct ArrayPage {
   }
 
   /// Indices of the writer's own choice count from 1, with 0 = null; those of dictionary-typed columns count from 0.
-  private func readDictionary(_ dictionary: PBDictionaryArray, _ shape: LeafShape, rows: Int, _ range: Range<Int>) throws(Failure)
+  private func readDictionary(_ dictionary: PBDictionaryArray, _ shape: LeafShape, rows: Int, _ range: Range<Int>)
+    throws(Failure)
     -> Column
   {
-    guard dictionary.numDictionaryItems <= 1 << 30 else { throw Failure(.corruptData, "a dictionary of \(dictionary.numDictionaryItems) items") }
+    guard dictionary.numDictionaryItems <= 1 << 30 else {
+      throw Failure(.corruptData, "a dictionary of \(dictionary.numDictionaryItems) items")
+    }
     let count = Int(dictionary.numDictionaryItems)
     let items = try read(dictionary.items, shape, rows: count, 0..<count)
-    guard let bits = ArrayPage.bits(dictionary.indices) else { throw Failure(.unsupported, "dictionary indices that are not flat") }
+    guard let bits = ArrayPage.bits(dictionary.indices) else {
+      throw Failure(.unsupported, "dictionary indices that are not flat")
+    }
     let type: DataType
     switch bits {
     case 8: type = .uint8
@@ -298,7 +314,8 @@ struct ArrayPage {
     let column = try items.take(positions)
     for i in 0..<range.count where !column.isValid(i) { Bitmap.set(validity.pointer, i, false) }
     return Column(
-      type: column.type, count: column.count, offset: column.offset, validity: try Column.shift(validity, by: column.offset, count: range.count),
+      type: column.type, count: column.count, offset: column.offset,
+      validity: try Column.shift(validity, by: column.offset, count: range.count),
       buffers: column.buffers, children: column.children)
   }
 

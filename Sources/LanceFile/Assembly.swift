@@ -58,7 +58,8 @@ struct LeafPath: Sendable {
   /// - Throws: `CORRUPT_DATA` when levels and values do not fit.
   func assemble(_ piece: LeafPiece, file: Buffer) throws(Failure) -> Column {
     let layers = piece.nesting.layers
-    guard layers.count == steps.count + 1, !layers[0].isList, zip(layers.dropFirst(), steps).allSatisfy({ $0.isList == ($1 == .list) })
+    guard layers.count == steps.count + 1, !layers[0].isList,
+      zip(layers.dropFirst(), steps).allSatisfy({ $0.isList == ($1 == .list) })
     else {
       throw Failure(.corruptData, "a page with \(layers.count) layers of nesting for a column of type \(types[steps.count])")
     }
@@ -118,12 +119,16 @@ struct LeafPath: Sendable {
           }
         }
         offsets.append(items)
-        guard items == column.count else { throw Failure(.corruptData, "lists of \(items) items where \(column.count) are there") }
+        guard items == column.count else {
+          throw Failure(.corruptData, "lists of \(items) items where \(column.count) are there")
+        }
         column = try LeafPath.list(types[i], offsets, flags, items: column)
         (rep, def, entries) = (newRep, newDef, newRep.count)
       }
     }
-    guard column.count == piece.rows else { throw Failure(.corruptData, "\(column.count) rows where the page says \(piece.rows)") }
+    guard column.count == piece.rows else {
+      throw Failure(.corruptData, "\(column.count) rows where the page says \(piece.rows)")
+    }
     return column
   }
 
@@ -150,7 +155,8 @@ struct LeafPath: Sendable {
       }
     }
     return Column(
-      type: column.type, count: column.count, offset: column.offset, validity: bits, buffers: column.buffers, children: column.children)
+      type: column.type, count: column.count, offset: column.offset, validity: bits, buffers: column.buffers,
+      children: column.children)
   }
 
   static func list(_ type: DataType, _ offsets: [Int64], _ valid: [Bool], items: Column) throws(Failure) -> Column {
@@ -222,7 +228,8 @@ extension FieldNode {
       }
       let items = try children[0].merge(inner[...], count: outer.children[0].count)
       return Column(
-        type: field.type, count: outer.count, offset: outer.offset, validity: outer.validity, buffers: outer.buffers, children: [items])
+        type: field.type, count: outer.count, offset: outer.offset, validity: outer.validity, buffers: outer.buffers,
+        children: [items])
     }
   }
 

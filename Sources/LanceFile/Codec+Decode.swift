@@ -33,7 +33,9 @@ extension Codec {
     case .variable(let offsetBits):
       let width = offsetBits / 8
       let table = try Codec.product(count + 1, width)
-      guard table <= first.count, let base = first.baseAddress else { throw Failure(.corruptData, "a chunk has too few offsets") }
+      guard table <= first.count, let base = first.baseAddress else {
+        throw Failure(.corruptData, "a chunk has too few offsets")
+      }
       return ChunkValues(count: count, storage: .variable(first, offsets: base, width: width))
     case .fsst(let table, let inner):
       return try Codec.expand(try inner.chunk(buffers, count: count, scratch), table, scratch)
@@ -111,13 +113,16 @@ extension Codec {
       let out = try scratch.bytes(count * width)
       for byte in 0..<width {
         let stream = base + byte * count
-        for i in 0..<count { out.storeBytes(of: stream.load(fromByteOffset: i, as: UInt8.self), toByteOffset: i &* width &+ byte, as: UInt8.self) }
+        for i in 0..<count {
+          out.storeBytes(of: stream.load(fromByteOffset: i, as: UInt8.self), toByteOffset: i &* width &+ byte, as: UInt8.self)
+        }
       }
       return ChunkValues(count: count, storage: .fixed(UnsafeRawPointer(out), bits: bits))
     case .runLength(let bits, let lengthBits):
       let (values, lengths) = try Codec.runParts(bytes)
       return try Codec.runs(values: values, lengths: lengths, bits, lengthBits, count, scratch)
-    case .general(let scheme, let inner): return try inner.block(try Codec.decompress(bytes, scheme, scratch), count: count, scratch)
+    case .general(let scheme, let inner):
+      return try inner.block(try Codec.decompress(bytes, scheme, scratch), count: count, scratch)
     case .fsst(let table, let inner): return try Codec.expand(try inner.block(bytes, count: count, scratch), table, scratch)
     case .variable:
       // u32 bits, u32 start of the bytes, offsets counted from 0, bytes (all u64 for 64-bit offsets).
@@ -151,7 +156,9 @@ extension Codec {
 
   static func product(_ a: Int, _ b: Int) throws(Failure) -> Int {
     let (value, overflow) = a.multipliedReportingOverflow(by: b)
-    guard !overflow, a >= 0, b >= 0, value < 1 << 45 else { throw Failure(.corruptData, "\(a) values of \(b) units are not plausible") }
+    guard !overflow, a >= 0, b >= 0, value < 1 << 45 else {
+      throw Failure(.corruptData, "\(a) values of \(b) units are not plausible")
+    }
     return value
   }
 
@@ -159,7 +166,8 @@ extension Codec {
     func run<T: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(_: T.Type) {
       let target = out.bindMemory(to: T.self, capacity: blocks * FastLanes.blockSize)
       for i in 0..<blocks {
-        FastLanes.unpack(packed + i * FastLanes.packedByteCount(width: width), width: width, to: target + i * FastLanes.blockSize)
+        FastLanes.unpack(
+          packed + i * FastLanes.packedByteCount(width: width), width: width, to: target + i * FastLanes.blockSize)
       }
     }
     switch bits {
@@ -173,7 +181,9 @@ extension Codec {
   /// Values and lengths of a run-length block: u64 size of the values, values, lengths.
   static func runParts(_ bytes: UnsafeRawBufferPointer) throws(Failure) -> (UnsafeRawBufferPointer, UnsafeRawBufferPointer) {
     var reader = ByteReader(bytes, what: "run-length block")
-    guard let size = Int(exactly: try reader.read(UInt64.self)) else { throw Failure(.corruptData, "a run-length block is damaged") }
+    guard let size = Int(exactly: try reader.read(UInt64.self)) else {
+      throw Failure(.corruptData, "a run-length block is damaged")
+    }
     let values = try reader.take(size)
     return (values, try reader.take(reader.remaining))
   }
@@ -204,7 +214,8 @@ extension Codec {
   }
 
   private static func runs(
-    values: UnsafeRawBufferPointer, lengths: UnsafeRawBufferPointer, _ bits: Int, _ lengthBits: Int, _ count: Int, _ scratch: Scratch
+    values: UnsafeRawBufferPointer, lengths: UnsafeRawBufferPointer, _ bits: Int, _ lengthBits: Int, _ count: Int,
+    _ scratch: Scratch
   ) throws(Failure) -> ChunkValues {
     let width = bits / 8
     let lengthWidth = lengthBits / 8
@@ -250,7 +261,8 @@ extension Codec {
     }
     return ChunkValues(
       count: coded.count,
-      storage: .variable(UnsafeRawBufferPointer(start: UnsafeRawPointer(out), count: at), offsets: UnsafeRawPointer(ends), width: 8))
+      storage: .variable(
+        UnsafeRawBufferPointer(start: UnsafeRawPointer(out), count: at), offsets: UnsafeRawPointer(ends), width: 8))
   }
 
   /// Offset `i` of a table, not before `from` and not behind `limit`.
@@ -258,7 +270,8 @@ extension Codec {
   static func offset(_ table: UnsafeRawPointer, _ i: Int, _ width: Int, limit: Int, from: Int) throws(Failure) -> Int {
     let raw =
       width == 4
-      ? UInt64(table.loadUnaligned(fromByteOffset: i &* 4, as: UInt32.self)) : table.loadUnaligned(fromByteOffset: i &* 8, as: UInt64.self)
+      ? UInt64(table.loadUnaligned(fromByteOffset: i &* 4, as: UInt32.self))
+      : table.loadUnaligned(fromByteOffset: i &* 8, as: UInt64.self)
     guard raw <= UInt64(limit), raw >= UInt64(from) else {
       throw Failure(.corruptData, "string offset \(raw) is not between \(from) and \(limit)")
     }
@@ -280,7 +293,8 @@ extension Codec {
       }
       let out = try scratch.bytes(size)
       let written = LZ4_decompress_safe(
-        (base + 4).assumingMemoryBound(to: CChar.self), out.assumingMemoryBound(to: CChar.self), Int32(bytes.count - 4), Int32(clamping: size))
+        (base + 4).assumingMemoryBound(to: CChar.self), out.assumingMemoryBound(to: CChar.self), Int32(bytes.count - 4),
+        Int32(clamping: size))
       guard written == size else { throw Failure(.corruptData, "an LZ4 block is damaged") }
       return UnsafeRawBufferPointer(start: UnsafeRawPointer(out), count: size)
     case .zstd:

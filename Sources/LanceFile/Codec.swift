@@ -83,7 +83,9 @@ indirect enum Codec: Sendable {
     let words = [8, 16, 32, 64]
     switch message.compression {
     case .flat(let flat):
-      guard !flat.hasData || flat.data.scheme == .unspecified else { throw Failure(.unsupported, "the encoding Flat with compressed data") }
+      guard !flat.hasData || flat.data.scheme == .unspecified else {
+        throw Failure(.unsupported, "the encoding Flat with compressed data")
+      }
       guard flat.bitsPerValue <= 1 << 36, flat.bitsPerValue == 1 || flat.bitsPerValue % 8 == 0 else {
         throw fail("Flat with \(flat.bitsPerValue) bits per value")
       }
@@ -99,14 +101,17 @@ indirect enum Codec: Sendable {
       guard !variable.hasValues || variable.values.scheme == .unspecified else {
         throw Failure(.unsupported, "the encoding Variable with compressed data")
       }
-      self = .variable(offsetBits: try width(UInt64(try flatBits(variable.offsets, "Variable offsets")), [32, 64], "Variable offsets"))
+      self = .variable(
+        offsetBits: try width(UInt64(try flatBits(variable.offsets, "Variable offsets")), [32, 64], "Variable offsets"))
     case .fsst(let fsst):
       self = .fsst(try SymbolTable([UInt8](fsst.symbolTable)), try Codec(fsst.values))
     case .rle(let rle):
       let bits = try width(UInt64(try flatBits(rle.values, "RLE values")), words, "RLE values")
-      self = .runLength(bits: bits, lengthBits: try width(UInt64(try flatBits(rle.runLengths, "RLE lengths")), words, "RLE lengths"))
+      self = .runLength(
+        bits: bits, lengthBits: try width(UInt64(try flatBits(rle.runLengths, "RLE lengths")), words, "RLE lengths"))
     case .byteStreamSplit(let split):
-      self = .byteStreamSplit(bits: try width(UInt64(try flatBits(split.values, "ByteStreamSplit")), [16, 32, 64], "ByteStreamSplit"))
+      self = .byteStreamSplit(
+        bits: try width(UInt64(try flatBits(split.values, "ByteStreamSplit")), [16, 32, 64], "ByteStreamSplit"))
     case .general(let general):
       let inner = try Codec(general.values)
       switch general.compression.scheme {
@@ -167,7 +172,6 @@ indirect enum Codec: Sendable {
   }
 }
 
-
 /// The symbols of FSST string compression: code c stands for 1 to 8 bytes, code 255 for the literal byte after it.
 ///
 /// `u64 header` (magic "TSSF" in the upper half, bit 24: compression used, low byte: symbols n), then n 8-byte symbols,
@@ -179,7 +183,9 @@ struct SymbolTable: Sendable {
 
   init(_ bytes: [UInt8]) throws(Failure) {
     func word(_ at: Int) -> UInt64 { (0..<8).reduce(0) { $0 | UInt64(bytes[at + $1]) << UInt64(8 * $1) } }
-    guard bytes.count >= 8, word(0) >> 32 == 0x4653_5354 else { throw Failure(.corruptData, "the FSST symbol table is damaged") }
+    guard bytes.count >= 8, word(0) >> 32 == 0x4653_5354 else {
+      throw Failure(.corruptData, "the FSST symbol table is damaged")
+    }
     let header = word(0)
     isUsed = header >> 24 & 1 == 1
     let n = Int(header & 255)
@@ -207,7 +213,9 @@ struct SymbolTable: Sendable {
         at += Int(lengths[code])
         i += 1
       } else {
-        guard code == 255, i + 1 < source.count else { throw Failure(.corruptData, "FSST code \(code) is not in the symbol table") }
+        guard code == 255, i + 1 < source.count else {
+          throw Failure(.corruptData, "FSST code \(code) is not in the symbol table")
+        }
         target.storeBytes(of: source[i + 1], toByteOffset: at, as: UInt8.self)
         at += 1
         i += 2

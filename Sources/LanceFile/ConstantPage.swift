@@ -31,7 +31,9 @@ struct ConstantPage: PageReader {
     }
     var rep: [UInt16]?
     var def: [UInt16]?
-    func levels(_ bytes: UnsafeRawBufferPointer, _ compression: PBCompressiveEncoding?, _ count: UInt64) throws(Failure) -> [UInt16] {
+    func levels(_ bytes: UnsafeRawBufferPointer, _ compression: PBCompressiveEncoding?, _ count: UInt64) throws(Failure)
+      -> [UInt16]
+    {
       guard let compression else { return bytes.withLoadable(UInt16.self) }
       guard count <= UInt64(PageContext.maxRows) else { throw Failure(.corruptData, "a page of \(count) levels") }
       var result: [UInt16] = []
@@ -85,7 +87,9 @@ struct ConstantPage: PageReader {
     var parts: [UnsafeRawBufferPointer] = []
     for size in sizes { parts.append(try reader.take(size)) }
     guard case .variable = shape.storage else {
-      guard parts.count == 1 else { throw Failure(.unsupported, "a constant of \(count) parts for a column of type \(shape.type)") }
+      guard parts.count == 1 else {
+        throw Failure(.unsupported, "a constant of \(count) parts for a column of type \(shape.type)")
+      }
       return try value([UInt8](parts[0]), shape)
     }
     guard parts.count == 2, let offsets = parts[0].baseAddress, [8, 16].contains(parts[0].count) else {
@@ -113,7 +117,8 @@ struct ConstantPage: PageReader {
     let visible = UInt16(nesting.maxVisible)
     let count = def == nil ? reps.count : defs.count { $0 <= visible }
     return LeafPiece(
-      values: .column(try filled(count)), rep: rep == nil ? nil : reps, def: def == nil ? nil : defs, nesting: nesting, rows: rows)
+      values: .column(try filled(count)), rep: rep == nil ? nil : reps, def: def == nil ? nil : defs, nesting: nesting,
+      rows: rows)
   }
 
   private func filled(_ count: Int) throws(Failure) -> Column {

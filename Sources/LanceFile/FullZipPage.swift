@@ -165,11 +165,14 @@ struct FullZipPage: PageReader, @unchecked Sendable {  // Sendable: the pointers
   }
 
   private func piece(_ column: Column, _ reps: [UInt16], _ defs: [UInt16], _ rows: Int) -> LeafPiece {
-    LeafPiece(values: .column(column), rep: bitsRep > 0 ? reps : nil, def: bitsDef > 0 ? defs : nil, nesting: nesting, rows: rows)
+    LeafPiece(
+      values: .column(column), rep: bitsRep > 0 ? reps : nil, def: bitsDef > 0 ? defs : nil, nesting: nesting, rows: rows)
   }
 
   /// One variable-width value, decoded.
-  private func append(_ value: UnsafeRawBufferPointer, _ codec: Codec, to sink: inout LeafSink, _ scratch: Scratch) throws(Failure) {
+  private func append(_ value: UnsafeRawBufferPointer, _ codec: Codec, to sink: inout LeafSink, _ scratch: Scratch)
+    throws(Failure)
+  {
     switch codec {
     case .variable: try sink.append(value)
     case .fsst(let table, .variable):

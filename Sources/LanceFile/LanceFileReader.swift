@@ -83,7 +83,9 @@ package final class LanceFileReader: Sendable {
   package func projection(fields: [PBField], columnOfField: [Int32: Int], metadata: [String: String] = [:]) throws(Failure)
     -> LanceProjection
   {
-    do throws(Failure) { return try projection(try LanceSchema.trees(fields), columnOfField, metadata) } catch { throw error.context(path) }
+    do throws(Failure) { return try projection(try LanceSchema.trees(fields), columnOfField, metadata) } catch {
+      throw error.context(path)
+    }
   }
 
   private func projection(_ trees: [FieldNode], _ columnOfField: [Int32: Int], _ metadata: [String: String]) throws(Failure)
@@ -120,7 +122,8 @@ package final class LanceFileReader: Sendable {
     for row in rows {
       guard row >= last, row < rowCount else {
         throw Failure(
-          .invalidArgument, row >= rowCount ? "row \(row) is not in \(path) of \(rowCount) rows" : "the rows to take must ascend")
+          .invalidArgument,
+          row >= rowCount ? "row \(row) is not in \(path) of \(rowCount) rows" : "the rows to take must ascend")
       }
       if let end = ranges.last?.upperBound, end == row {
         ranges[ranges.count - 1] = ranges[ranges.count - 1].lowerBound..<row + 1
@@ -142,7 +145,8 @@ package final class LanceFileReader: Sendable {
     if version == .v2_0 {
       for field in projection.fields {
         do throws(Failure) {
-          columns.append(try ArrayReader(reader: self, columnOfField: projection.columnOfField, file: file).read(field, ranges, count))
+          columns.append(
+            try ArrayReader(reader: self, columnOfField: projection.columnOfField, file: file).read(field, ranges, count))
         } catch { throw error.context("\(path): column '\(field.field.name)'") }
       }
     } else {
@@ -190,7 +194,10 @@ package final class LanceFileReader: Sendable {
       }
       leaves.append(
         sources[i] == nil
-          ? nil : parts.isEmpty ? try Column.nulls(path.types[path.steps.count], count: 0) : try Column.concatenate(parts, type: path.types[path.steps.count]))
+          ? nil
+          : parts.isEmpty
+            ? try Column.nulls(path.types[path.steps.count], count: 0)
+            : try Column.concatenate(parts, type: path.types[path.steps.count]))
     }
     var rest = leaves[...]
     var columns: [Column] = []

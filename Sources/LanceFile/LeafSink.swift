@@ -51,7 +51,8 @@ struct LeafSink {
       for (level, size) in shape.sizes.enumerated() {
         factorSoFar *= size
         guard level < values.validity.count, let bits = values.validity[level], let target = validity[level] else { continue }
-        Bitmap.copy(bits, range.lowerBound * factorSoFar, to: target.pointer, count * factorSoFar, count: range.count * factorSoFar)
+        Bitmap.copy(
+          bits, range.lowerBound * factorSoFar, to: target.pointer, count * factorSoFar, count: range.count * factorSoFar)
       }
       count += range.count
     case (.variable(let source, let table, let width), nil):
@@ -71,7 +72,9 @@ struct LeafSink {
 
   /// Adds one fixed-width row: `validityBytes` bytes of item bits in front, then the values.
   mutating func append(row: UnsafeRawPointer, validityBytes: Int) throws(Failure) {
-    guard let fixed, count < capacity, let bits = shape.bitsPerRow else { throw Failure(.corruptData, "a page holds too many rows") }
+    guard let fixed, count < capacity, let bits = shape.bitsPerRow else {
+      throw Failure(.corruptData, "a page holds too many rows")
+    }
     let width = bits / 8
     (fixed.pointer + count * width).copyMemory(from: row + validityBytes, byteCount: width)
     if validityBytes > 0, let target = validity.first, let target {

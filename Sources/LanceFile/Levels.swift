@@ -58,7 +58,9 @@ struct Nesting: Sendable {
   }
 
   init(_ messages: [PBRepDefLayer]) throws(Failure) {
-    guard !messages.isEmpty, messages.count <= 64 else { throw Failure(.corruptData, "a page with \(messages.count) layers of nesting") }
+    guard !messages.isEmpty, messages.count <= 64 else {
+      throw Failure(.corruptData, "a page with \(messages.count) layers of nesting")
+    }
     var layers: [Layer] = []
     for message in messages { layers.append(try Layer(message)) }
     self.init(layers)
@@ -77,7 +79,8 @@ struct LeafPiece {
 
 extension Codec {
   /// Appends `count` levels.
-  func appendLevels(_ bytes: UnsafeRawBufferPointer, count: Int, to levels: inout [UInt16], _ scratch: Scratch) throws(Failure) {
+  func appendLevels(_ bytes: UnsafeRawBufferPointer, count: Int, to levels: inout [UInt16], _ scratch: Scratch) throws(Failure)
+  {
     let values = try block(bytes, count: count, scratch)
     guard case .fixed(let base, let bits) = values.storage else { throw Failure(.corruptData, "levels that are no numbers") }
     switch bits {
@@ -93,7 +96,9 @@ extension Codec {
   func levelCount(_ bytes: UnsafeRawBufferPointer, stored: Int) throws(Failure) -> Int {
     guard case .runLength(_, let lengthBits) = self else { return stored }
     let total = try Codec.runTotal(try Codec.runParts(bytes).1, lengthBits)
-    guard total & 0xFFFF == stored else { throw Failure(.corruptData, "a chunk has \(total) levels, its header says \(stored)") }
+    guard total & 0xFFFF == stored else {
+      throw Failure(.corruptData, "a chunk has \(total) levels, its header says \(stored)")
+    }
     return total
   }
 }
@@ -103,7 +108,9 @@ extension UnsafeRawBufferPointer {
   func withLoadable<T: BitwiseCopyable>(_: T.Type) -> [T] {
     let n = count / MemoryLayout<T>.size
     return [T](unsafeUninitializedCapacity: n) { target, used in
-      if let base = baseAddress, let first = target.baseAddress { UnsafeMutableRawPointer(first).copyMemory(from: base, byteCount: n * MemoryLayout<T>.size) }
+      if let base = baseAddress, let first = target.baseAddress {
+        UnsafeMutableRawPointer(first).copyMemory(from: base, byteCount: n * MemoryLayout<T>.size)
+      }
       used = n
     }
   }

@@ -37,7 +37,9 @@ struct MiniBlockPage: PageReader, @unchecked Sendable {  // Sendable: the pointe
     var next = 2
     if message.hasDictionary {
       let items = try Codec(message.dictionary)
-      guard message.numDictionaryItems <= 1 << 31 else { throw Failure(.corruptData, "a dictionary of \(message.numDictionaryItems) items") }
+      guard message.numDictionaryItems <= 1 << 31 else {
+        throw Failure(.corruptData, "a dictionary of \(message.numDictionaryItems) items")
+      }
       let count = Int(message.numDictionaryItems)
       try items.check(context.shape)
       let scratch = Scratch()
@@ -80,7 +82,8 @@ struct MiniBlockPage: PageReader, @unchecked Sendable {  // Sendable: the pointe
     for i in 0..<count {
       let word =
         largeWords
-        ? Int(words.loadUnaligned(fromByteOffset: i * 4, as: UInt32.self)) : Int(words.loadUnaligned(fromByteOffset: i * 2, as: UInt16.self))
+        ? Int(words.loadUnaligned(fromByteOffset: i * 4, as: UInt32.self))
+        : Int(words.loadUnaligned(fromByteOffset: i * 2, as: UInt16.self))
       starts.append((byte, value))
       byte += (word >> 4 + 1) * 8
       value = i == count - 1 ? items : value + 1 << (word & 15)
@@ -95,7 +98,8 @@ struct MiniBlockPage: PageReader, @unchecked Sendable {  // Sendable: the pointe
     }
     firstRows =
       message.repetitionIndexDepth > 0 && nesting.maxRep > 0
-      ? try MiniBlockPage.rowIndex(try context.bytes(next, "repetition index"), depth: Int(message.repetitionIndexDepth), chunks: count)
+      ? try MiniBlockPage.rowIndex(
+        try context.bytes(next, "repetition index"), depth: Int(message.repetitionIndexDepth), chunks: count)
       : nil
   }
 
@@ -103,7 +107,9 @@ struct MiniBlockPage: PageReader, @unchecked Sendable {  // Sendable: the pointe
   /// that goes on in the next chunk.
   private static func rowIndex(_ bytes: UnsafeRawBufferPointer, depth: Int, chunks: Int) throws(Failure) -> [Int] {
     let stride = depth + 1
-    guard depth <= 8, bytes.count >= chunks * stride * 8 else { throw Failure(.corruptData, "the repetition index is cut short") }
+    guard depth <= 8, bytes.count >= chunks * stride * 8 else {
+      throw Failure(.corruptData, "the repetition index is cut short")
+    }
     var first = 0
     var openBefore = false
     var result: [Int] = []
@@ -162,7 +168,9 @@ struct MiniBlockPage: PageReader, @unchecked Sendable {  // Sendable: the pointe
     let repSize = rep == nil ? 0 : Int(try reader.read(UInt16.self))
     let defSize = def == nil ? 0 : Int(try reader.read(UInt16.self))
     var sizes: [Int] = []
-    for _ in 0..<valueBuffers { sizes.append(largeWords ? Int(try reader.read(UInt32.self)) : Int(try reader.read(UInt16.self))) }
+    for _ in 0..<valueBuffers {
+      sizes.append(largeWords ? Int(try reader.read(UInt32.self)) : Int(try reader.read(UInt16.self)))
+    }
     func next(_ size: Int) throws(Failure) -> UnsafeRawBufferPointer {
       try reader.align(8)
       return try reader.take(size)
@@ -180,7 +188,8 @@ struct MiniBlockPage: PageReader, @unchecked Sendable {  // Sendable: the pointe
   private func sink(_ count: Int) throws(Failure) -> LeafSink {
     let total = max(1, starts[chunkCount].value)
     let hint = chunks.count / total * count + 64
-    return try LeafSink(indexShape ?? context.shape, capacity: count, listValidity: codec.listValidity, bytesHint: min(hint, chunks.count))
+    return try LeafSink(
+      indexShape ?? context.shape, capacity: count, listValidity: codec.listValidity, bytesHint: min(hint, chunks.count))
   }
 
   /// Pages without lists: row = value = level.
@@ -327,7 +336,9 @@ struct MiniBlockPage: PageReader, @unchecked Sendable {  // Sendable: the pointe
         hasNulls = true
       }
     }
-    if dictionary.count == 0 { return hasNulls || column.count == 0 ? try Column.nulls(context.shape.type, count: column.count) : column }
+    if dictionary.count == 0 {
+      return hasNulls || column.count == 0 ? try Column.nulls(context.shape.type, count: column.count) : column
+    }
     return try dictionary.take(indices)
   }
 }

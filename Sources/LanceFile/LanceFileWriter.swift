@@ -1,0 +1,388 @@
+package import Columnar
+package import Core
+package import LanceProto
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// Where the bytes of a file go, front to back.
+package protocol LanceFileSink: AnyObject {
+  /// Takes `bytes`, which are only valid during the call.
+  func append(_ bytes: UnsafeRawBufferPointer) throws(Failure)
+}
+
+/// What a table needs to know about a finished file.
+package struct LanceFileSummary: Sendable {
+  package let rowCount: Int
+  package let byteCount: Int
+  /// Ids of the fields that own columns (`DataFile.fields`) and their columns (`DataFile.column_indices`).
+  package let fieldIDs: [Int32]
+  package let columnIndices: [Int32]
+  package let version: LanceFileVersion
+}
+
+/// Writes one Lance data file, streaming: pages first, metadata kept in memory, footer last.
+///
+/// Memory is bounded by about one page (8 MiB) per column. Wide fixed-width values without nulls go from the batch's memory
+/// straight to the sink. For one thread.
+package final class LanceFileWriter {
+  package let schema: Schema
+  package let version: LanceFileVersion
+  /// Rows so far.
+  package private(set) var rowCount = 0
+
+  private let fields: [PBField]
+  private let trees: [FieldNode]
+  private let metadata: [String: String]
+  private var output: FileOutput
+  private var leaves: [LeafState] = []
+  /// File version 2.0 only: columns that wait, per top-level field.
+  private var waiting: [(columns: [Column], bytes: Int)] = []
+  private var columns: [[PBColumnPage]]
+  private var isFinished = false
+
+  /// Bytes of a page before encoding.
+  static let pageBytes = 8 << 20
+
+  /// - Parameters:
+  ///   - fields: in pre-order, as in a manifest, with the ids that the table gave them.
+  ///   - metadata: of the schema; index files use it.
+  /// - Throws: `UNSUPPORTED` naming a column whose type cannot be stored, `INVALID_SCHEMA`.
+  package init(
+    fields: [PBField], metadata: [String: String] = [:], version: LanceFileVersion = .default, sink: any LanceFileSink
+  ) throws(Failure) {
+    self.fields = fields
+    self.version = version
+    self.metadata = metadata
+    trees = try LanceSchema.trees(fields)
+    schema = Schema(trees.map(\.field), metadata: metadata)
+    try schema.validate()
+    output = FileOutput(sink)
+    columns = Array(repeating: [], count: trees.reduce(0) { $0 + $1.columnOwners(version).count })
+    waiting = trees.map { _ in ([], 0) }
+    guard version != .v2_0 else { return }
+    for (i, tree) in trees.enumerated() {
+      for (leaf, ancestors) in tree.leaves() {
+        guard case .leaf(let shape) = leaf.kind else {
+          throw Failure(.unsupported, "column '\(leaf.field.name)': packed structs cannot be written")
+        }
+        leaves.append(LeafState(top: i, leaf: leaf, ancestors: ancestors, shape: shape, version: version))
+      }
+    }
+  }
+
+  /// A writer for `schema`, whose fields get the ids `fieldIDs` (pre-order; 0, 1, ... without them).
+  package convenience init(
+    schema: Schema, fieldIDs: [Int32]? = nil, version: LanceFileVersion = .default, sink: any LanceFileSink
+  ) throws(Failure) {
+    try self.init(
+      fields: try LanceSchema.fields(of: schema, ids: fieldIDs), metadata: schema.metadata, version: version, sink: sink)
+  }
+
+  /// Adds the rows of `batch`, whose columns have the types of `schema`, in its order.
+  /// - Throws: `TYPE_MISMATCH` or `INVALID_ARGUMENT` naming the column; what the sink throws.
+  package func write(_ batch: RecordBatch) throws(Failure) {
+    guard !isFinished else { throw Failure(.internalError, "the Lance file is finished already") }
+    guard batch.columns.count == trees.count else {
+      throw Failure(.typeMismatch, "a batch of \(batch.columns.count) columns for a file of \(trees.count)")
+    }
+    for (tree, column) in zip(trees, batch.columns) where !tree.field.type.isStored(like: column.type) {
+      throw Failure(.typeMismatch, "column '\(tree.field.name)' is \(column.type), the file has \(tree.field.type)")
+    }
+    guard batch.count > 0 else { return }
+    guard batch.count <= PageContext.maxRows - rowCount else {
+      throw Failure(.invalidArgument, "a Lance file holds at most 2^32 rows")
+    }
+    if version == .v2_0 {
+      for (i, column) in batch.columns.enumerated() { try writeArrays(i, column) }
+    } else {
+      // Leaves in turn, each batch in slices of at most about a page, so that memory stays bounded.
+      for i in leaves.indices {
+        let column = batch.columns[leaves[i].top]
+        do throws(Failure) {
+          var at = 0
+          while at < column.count {
+            let rows = min(column.count - at, leaves[i].room(column))
+            try leaves[i].add(column.slice(at, rows))
+            at += rows
+            if leaves[i].ready.count >= 2 * Parallel.threads { try flush() }
+          }
+        } catch { throw error.context("column '\(leaves[i].leaf.field.name)'") }
+      }
+      try flush()
+    }
+    rowCount += batch.count
+  }
+
+  /// Writes what is left and the file's end.
+  package func finish() throws(Failure) -> LanceFileSummary {
+    guard !isFinished else { throw Failure(.internalError, "the Lance file is finished already") }
+    isFinished = true
+    if version == .v2_0 {
+      for i in trees.indices { try flushArrays(i) }
+    } else {
+      for i in leaves.indices { leaves[i].closePage() }
+      try flush()
+    }
+    try output.align()
+    var descriptor = PBFileDescriptor()
+    descriptor.schema.fields = fields
+    descriptor.schema.metadata = metadata.mapValues { Data($0.utf8) }
+    descriptor.length = UInt64(rowCount)
+    let global = try output.write(try descriptor.encoded())
+    let encoding = try LanceFileWriter.columnEncoding()
+    var table = ByteWriter()
+    let first = output.position
+    for pages in columns {
+      var message = PBColumnMetadata()
+      message.encoding = encoding
+      message.pages = pages
+      let place = try output.write(try message.encoded())
+      table.write(UInt64(place.offset))
+      table.write(UInt64(place.count))
+    }
+    let columnTable = try output.write(table.bytes)
+    var tail = ByteWriter()
+    tail.write(UInt64(global.offset))
+    tail.write(UInt64(global.count))
+    let globalTable = output.position
+    tail.write(UInt64(first))
+    tail.write(UInt64(columnTable.offset))
+    tail.write(UInt64(globalTable))
+    tail.write(UInt32(1))
+    tail.write(UInt32(columns.count))
+    tail.write(version.footer.major)
+    tail.write(version.footer.minor)
+    tail.write(FileTail.magic)
+    _ = try output.write(tail.bytes)
+    try output.flush()
+    let owners = trees.flatMap { $0.columnOwners(version) }
+    return LanceFileSummary(
+      rowCount: rowCount, byteCount: output.position, fieldIDs: owners, columnIndices: owners.indices.map { Int32($0) },
+      version: version)
+  }
+
+  private static func columnEncoding() throws(Failure) -> PBEncodingHolder {
+    var encoding = PBColumnEncoding()
+    encoding.values = PBEmptyMessage()
+    var any = PBAnyMessage()
+    any.typeURL = LanceTypeURL.columnEncoding
+    any.value = Data(try encoding.encoded())
+    var holder = PBEncodingHolder()
+    holder.direct.encoding = Data(try any.encoded())
+    return holder
+  }
+
+  /// Encodes all complete pages, on all cores, and writes them.
+  private func flush() throws(Failure) {
+    struct Job { var leaf: Int, parts: [LeafRows], encoder: PageEncoder }
+    var jobs: [Job] = []
+    for i in leaves.indices {
+      for parts in leaves[i].ready { jobs.append(Job(leaf: i, parts: parts, encoder: leaves[i].encoder)) }
+      leaves[i].ready = []
+    }
+    guard !jobs.isEmpty else { return }
+    var results = [Result<EncodedPage, Failure>?](repeating: nil, count: jobs.count)
+    let all = jobs
+    results.withUnsafeMutableBufferPointer { raw in
+      // Sendable proof: every block writes its own slots.
+      nonisolated(unsafe) let slots = raw
+      Parallel.forEach(count: all.count, grain: 1) { block in
+        for i in block {
+          do throws(Failure) { slots[i] = .success(try all[i].encoder.encode(all[i].parts)) } catch {
+            slots[i] = .failure(error)
+          }
+        }
+      }
+    }
+    try Cancellation.check()
+    for (job, result) in zip(all, results) {
+      guard let result else { throw Failure(.cancelled, "cancelled") }
+      let page: EncodedPage
+      do throws(Failure) { page = try result.get() } catch {
+        throw error.context("column '\(leaves[job.leaf].leaf.field.name)'")
+      }
+      try write(page, column: job.leaf, priority: leaves[job.leaf].rowsWritten)
+      leaves[job.leaf].rowsWritten += page.rows
+    }
+  }
+
+  private func write(_ page: EncodedPage, column: Int, priority: Int) throws(Failure) {
+    var message = PBColumnPage()
+    for parts in page.buffers {
+      try output.align()
+      let start = output.position
+      for part in parts { try output.append(part.bytes) }
+      message.bufferOffsets.append(UInt64(start))
+      message.bufferSizes.append(UInt64(output.position - start))
+    }
+    message.length = UInt64(page.rows)
+    message.priority = UInt64(priority)
+    message.encoding.direct.encoding = Data(try page.encoding.encoded())
+    columns[column].append(message)
+  }
+
+  // MARK: File version 2.0
+
+  private func writeArrays(_ i: Int, _ column: Column) throws(Failure) {
+    let perRow = max(1, column.estimatedBytes / column.count)
+    var at = 0
+    while at < column.count {
+      let room = max(1, (LanceFileWriter.pageBytes - waiting[i].bytes) / perRow)
+      let rows = min(column.count - at, room)
+      waiting[i].columns.append(column.slice(at, rows))
+      waiting[i].bytes += rows * perRow
+      at += rows
+      if waiting[i].bytes + perRow > LanceFileWriter.pageBytes { try flushArrays(i) }
+    }
+  }
+
+  private func flushArrays(_ i: Int) throws(Failure) {
+    guard !waiting[i].columns.isEmpty else { return }
+    let tree = trees[i]
+    let rows = waiting[i].columns.reduce(0) { $0 + $1.count }
+    do throws(Failure) {
+      let column = try Column.concatenate(waiting[i].columns, type: waiting[i].columns[0].type, count: rows)
+      let first = trees[..<i].reduce(0) { $0 + $1.columnOwners(version).count }
+      // The row number of the page's first row is that of the header column, which counts rows.
+      let priority = columns[first].reduce(0) { $0 + Int($1.length) }
+      for (k, page) in try ArrayEncoder.encode(column, tree).enumerated() {
+        try write(page, column: first + k, priority: priority)
+      }
+    } catch { throw error.context("column '\(tree.field.name)'") }
+    waiting[i] = ([], 0)
+  }
+}
+
+/// The rows of one leaf that wait to fill a page.
+private struct LeafState {
+  let top: Int
+  let leaf: FieldNode
+  let ancestors: [FieldNode]
+  let encoder: PageEncoder
+  var ready: [[LeafRows]] = []
+  var rowsWritten = 0
+  private var parts: [LeafRows] = []
+  private var bytes = 0
+  private var rows = 0
+  /// Rows of a full page of plain values: a multiple of 64 bytes, so that the next page follows without a gap.
+  private let plainRows: Int?
+
+  init(top: Int, leaf: FieldNode, ancestors: [FieldNode], shape: LeafShape, version: LanceFileVersion) {
+    self.top = top
+    self.leaf = leaf
+    self.ancestors = ancestors
+    let layers = ancestors.isEmpty ? [Layer.item(nullable: true)] : LeafPath.writeLayers(leaf, ancestors)
+    encoder = PageEncoder(shape: shape, layers: layers, version: version)
+    if encoder.isPlain, let bits = shape.bitsPerRow {
+      let width = bits / 8
+      let step = 64 >> min(6, width.trailingZeroBitCount)
+      plainRows = max(step, LanceFileWriter.pageBytes / width / step * step)
+    } else {
+      plainRows = nil
+    }
+  }
+
+  /// Rows of `column` that fill the current page, at least one.
+  func room(_ column: Column) -> Int {
+    if let plainRows { return max(1, plainRows - rows) }
+    return max(1, (LanceFileWriter.pageBytes - bytes) / max(1, column.estimatedBytes / max(1, column.count)))
+  }
+
+  mutating func add(_ column: Column) throws(Failure) {
+    let part = try LeafPath.shred(column, leaf, ancestors)
+    parts.append(part)
+    rows += part.rows
+    bytes += part.values.estimatedBytes + (part.rep.count + part.def.count) * 2
+    let isFull = plainRows.map { rows >= $0 } ?? (bytes >= LanceFileWriter.pageBytes)
+    if isFull { closePage() }
+  }
+
+  mutating func closePage() {
+    guard !parts.isEmpty else { return }
+    ready.append(parts)
+    (parts, bytes, rows) = ([], 0, 0)
+  }
+}
+
+/// Output in order, small writes gathered.
+private struct FileOutput {
+  private let sink: any LanceFileSink
+  private var pending: [UInt8] = []
+  private(set) var position = 0
+  private static let gather = 1 << 18
+
+  init(_ sink: any LanceFileSink) { self.sink = sink }
+
+  mutating func append(_ bytes: UnsafeRawBufferPointer) throws(Failure) {
+    position += bytes.count
+    if bytes.count >= FileOutput.gather {
+      try flush()
+      try sink.append(bytes)
+    } else {
+      pending.append(contentsOf: bytes)
+      if pending.count >= FileOutput.gather { try flush() }
+    }
+  }
+
+  /// Writes `bytes`; where they begin and how many they are.
+  mutating func write(_ bytes: [UInt8]) throws(Failure) -> (offset: Int, count: Int) {
+    let start = position
+    position += bytes.count
+    pending.append(contentsOf: bytes)
+    if pending.count >= FileOutput.gather { try flush() }
+    return (start, bytes.count)
+  }
+
+  /// Pads with zeros to a multiple of 64, as readers insist.
+  mutating func align() throws(Failure) {
+    let missing = -position & 63
+    position += missing
+    pending.append(contentsOf: repeatElement(0, count: missing))
+  }
+
+  mutating func flush() throws(Failure) {
+    guard !pending.isEmpty else { return }
+    let bytes = pending
+    pending.removeAll(keepingCapacity: true)
+    let result: Result<Void, Failure> = bytes.withUnsafeBytes { raw in
+      do throws(Failure) { return .success(try sink.append(raw)) } catch { return .failure(error) }
+    }
+    try result.get()
+  }
+}
+
+extension Column {
+  /// Bytes that the rows of this column take, those of its slice only.
+  var estimatedBytes: Int {
+    let bits = Bitmap.byteCount(count)
+    guard count > 0 else { return 0 }
+    switch type {
+    case .utf8, .binary, .largeUtf8, .largeBinary:
+      return range(count - 1).upperBound - range(0).lowerBound + count * (type.hasLargeOffsets ? 8 : 4)
+    case .list, .largeList, .map, .fixedSizeList: return items().estimatedBytes + count * 4 + bits
+    case .structure(let fields): return fields.indices.reduce(bits) { $0 + member($1).estimatedBytes }
+    case .dictionary(_, let value): return count * ((value.byteWidth ?? 16))
+    default: return (count * (type.bitWidth ?? 0) + 7) / 8 + (validity == nil ? 0 : bits)
+    }
+  }
+}
+
+extension DataType {
+  /// True when a column of type `other` can be stored in a column of this type as it is: names and nullability of items do not matter,
+  /// a dictionary counts as its values.
+  func isStored(like other: DataType) -> Bool {
+    switch (self, other) {
+    case (_, .dictionary(_, let value)): return isStored(like: value)
+    case (.list(let a), .list(let b)), (.largeList(let a), .largeList(let b)), (.map(let a), .map(let b)):
+      return a.type.isStored(like: b.type)
+    case (.fixedSizeList(let a, let n), .fixedSizeList(let b, let m)): return n == m && a.type.isStored(like: b.type)
+    case (.structure(let a), .structure(let b)):
+      return a.count == b.count && zip(a, b).allSatisfy { $0.name == $1.name && $0.type.isStored(like: $1.type) }
+    default: return self == other
+    }
+  }
+}

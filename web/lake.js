@@ -16,8 +16,8 @@ function list(place, signal, { path, title, tab, none, under }) {
     shown = text;
     replace(message, entries.length === 0 && h("div", { class: "empty" }, h("b", {}, none[0]), none[1]));
     fillList(items, entries.map((entry) => h("a", { class: "item", href: `#/${tab}/${encodeURIComponent(entry.id)}` },
-      h("div", { class: "row" }, h("span", { class: "name" }, entry.id), entry.version !== undefined && h("span", { class: "quiet" }, `v${entry.version}`)),
-      h("div", { class: "under" }, under(entry).filter(Boolean).map((part) => h("span", {}, part))))));
+      h("div", { class: "row" }, h("span", { class: "name" }, entry.id), entry.error ? h("span", { class: "state failed" }, "cannot be opened") : entry.version !== undefined && h("span", { class: "quiet" }, `v${entry.version}`)),
+      h("div", { class: "under" }, (entry.error ? [entry.error.message] : under(entry)).filter(Boolean).map((part) => h("span", {}, part))))));
   }, 3000, signal);
 }
 
@@ -72,7 +72,7 @@ export async function datasetDetail(place, id, signal) {
   replace(place, h("a", { class: "back", href: "#/datasets" }, "← all data sets"),
     h("div", { class: "head" }, h("h1", {}, set.id), h("div", { class: "buttons" }, deleteButton(path, `the data set '${set.id}'`, "#/datasets", problem))),
     h("p", { class: "sub mono" }, set.path),
-    h("h2", {}, "Figures"), h("div", { class: "cards" }, [["rows", whole(set.num_rows)], ["columns", columns.length], set.version !== undefined && ["version", set.version],
+    set.error && fault(set.error), h("h2", {}, "Figures"), h("div", { class: "cards" }, [["rows", whole(set.num_rows)], ["columns", columns.length], set.version !== undefined && ["version", set.version],
       set.bytes !== undefined && ["on disk", bytes(set.bytes)], set.fragments !== undefined && ["fragments", set.fragments], set.updated_at && ["changed", ago(set.updated_at)]]
       .filter(Boolean).map(([name, figure]) => h("div", { class: "figure" }, h("b", {}, figure), h("span", {}, name)))),
     h("h2", {}, "Schema"), pairs(set.schema) ?? h("p", { class: "quiet" }, "no columns"),
@@ -99,7 +99,7 @@ export async function modelDetail(place, id, signal) {
     h("div", { class: "head" }, h("h1", {}, model.id), model.version !== undefined && h("span", { class: "state completed" }, `version ${model.version}`),
       h("div", { class: "buttons" }, deleteButton(path, `the model '${model.id}'`, "#/models", problem))),
     h("p", { class: "sub mono" }, model.path), model.created_at && h("p", { class: "sub" }, `saved ${clock(model.created_at)}`),
-    Object.keys(model.metrics ?? {}).length > 0 && [h("h2", {}, "Metrics"), h("div", { class: "cards" }, Object.entries(model.metrics).map(([name, number]) => h("div", { class: "figure" }, h("b", {}, value(number)), h("span", {}, name))))],
+    model.error && fault(model.error), Object.keys(model.metrics ?? {}).length > 0 && [h("h2", {}, "Metrics"), h("div", { class: "cards" }, Object.entries(model.metrics).map(([name, number]) => h("div", { class: "figure" }, h("b", {}, value(number)), h("span", {}, name))))],
     curves && [h("h2", {}, "Curves"), curves],
     Object.keys(model.hyperparameters ?? {}).length > 0 && [h("h2", {}, "Hyperparameters"), pairs(model.hyperparameters)],
     Array.isArray(layers) && layers.length > 0 && [h("h2", {}, "Layers"), h("div", { class: "scroll" }, h("table", {}, h("tbody", {}, layers.map((layer, i) => {

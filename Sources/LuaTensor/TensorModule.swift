@@ -4,7 +4,7 @@ import TensorKernels
 import Tensors
 
 /// `require "tensor"`: making tensors, functions of several tensors, random numbers, exchange.
-package enum LuaTensor {
+package enum TensorFaces {
   package static let module = Module(
     "tensor", "N-dimensional arrays with gradients.", making + random + joining + networks + exchange, types: [Tensor.luaType])
   /// For LuaLib's nn and optim only.

@@ -20,7 +20,7 @@ import Testing
 
   private func state() throws -> State {
     var configuration = State.Configuration()
-    configuration.modules = LuaTensor.entries
+    configuration.modules = TensorFaces.entries
     configuration.libraryRoot = SpecTests.root + "/LuaLib"
     configuration.scriptRoot = SpecTests.root + "/Tests/lua"
     return try State(configuration)

@@ -30,7 +30,7 @@ package enum Safetensors {
   /// no byte of the data is without a tensor or has two.
   /// - Throws: `CORRUPT_DATA` naming `what` and the tensor.
   package static func entries(_ bytes: UnsafeRawBufferPointer, what: String) throws(Failure) -> [Entry] {
-    func fail(_ why: String) -> Failure { Failure(.corruptData, "\(what) is not a safetensors file: \(why)") }
+    func fail(_ why: String) -> Failure { Failure(.corruptData, "\(what) are not a safetensors file: \(why)") }
     guard bytes.count >= 8 else { throw fail("\(bytes.count) bytes are too few") }
     let stated = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 0, as: UInt64.self))
     guard let length = Int(exactly: stated), length <= bytes.count - 8, length <= 100 << 20 else {

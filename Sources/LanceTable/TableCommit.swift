@@ -47,8 +47,8 @@ struct TableCommit {
   ///   - intent: what to do.
   ///   - readVersion: the version that the writer looked at; nil when there must be no table yet.
   /// - Returns: the new version's manifest.
-  /// - Throws: `VERSION_CONFLICT`, `ALREADY_EXISTS`, `UNSUPPORTED`, and `CommitUncertain` details when the outcome of the
-  ///   last step is unknown.
+  /// - Throws: `VERSION_CONFLICT`, `ALREADY_EXISTS`, `UNSUPPORTED`; after another error of the store the outcome of the
+  ///   last step is not known.
   func run(_ intent: CommitIntent, readVersion: UInt64?) throws(Failure) -> (ManifestFile, ManifestNaming) {
     for attempt in 0..<TableCommit.attempts {
       try Cancellation.check()

@@ -1,8 +1,11 @@
 package import Columnar
 package import Core
+package import LanceFile
+import LanceProto
+import ObjectStore
 
 /// What a write does with rows that are there already.
-package enum WriteMode: String, Sendable {
+package enum WriteMode: String, Sendable, CaseIterable {
   /// The table must not exist.
   case create
   /// The rows go behind the others; the table must exist.
@@ -11,12 +14,171 @@ package enum WriteMode: String, Sendable {
   case overwrite
 }
 
+/// How a table is written.
+package struct WriteOptions: Sendable {
+  /// Rows of one data file, and so of one fragment.
+  package var maxRowsPerFile = 1 << 20
+  /// `2.0`, `2.1` or `2.2`, for `create` and `overwrite`; an append keeps to the table's version.
+  package var fileVersion = LanceFileVersion.default
+  /// Kept in the commit's transaction: who wrote it and why.
+  package var properties: [String: String] = [:]
+
+  package init() {}
+}
+
 extension LanceTable {
   /// Writes all rows of `reader` and commits them as one version.
+  ///
+  /// Rows stream: no more than a batch and what the file format buffers per column is in memory. Nothing is seen before the
+  /// commit; when anything fails before it, the files written so far are removed. Commits of other writers in the meantime
+  /// are no obstacle unless they contradict (see `TableCommit`).
+  /// - Returns: the new version (for an append of no rows: the version that is there).
+  /// - Throws: `ALREADY_EXISTS`, `DATASET_NOT_FOUND`, `INVALID_SCHEMA`, `TYPE_MISMATCH` naming the column and both types,
+  ///   `VERSION_CONFLICT`, `UNSUPPORTED`, `IO_ERROR`, and what `reader` throws.
   @discardableResult
-  package static func write(_ reader: any RecordBatchReader, to location: TableLocation, mode: WriteMode) throws(Failure)
-    -> LanceTable
-  {
-    throw Failure(.unsupported, "writing table '\(location.name)' is not built yet")
+  package static func write(
+    _ reader: any RecordBatchReader, to location: TableLocation, mode: WriteMode, options: WriteOptions = WriteOptions()
+  ) throws(Failure) -> LanceTable {
+    let plan = try WritePlan(reader.schema, location, mode, options)
+    let writer = FragmentWriter(location: location, plan: plan, maxRows: max(1, options.maxRowsPerFile))
+    let fragments: [PBDataFragment]
+    do throws(Failure) {
+      while let batch = try reader.next() {
+        try Cancellation.check()
+        try writer.append(try plan.conform(batch))
+      }
+      fragments = try writer.finish()
+    } catch {
+      writer.removeAll()
+      throw error
+    }
+    if case .append(let base) = plan.target, fragments.isEmpty { return base }
+    let commit = TableCommit(location: location, properties: options.properties)
+    let published: (ManifestFile, ManifestNaming)
+    do throws(Failure) {
+      published = try commit.run(plan.intent(fragments), readVersion: plan.readVersion)
+    } catch {
+      // When the last step failed half way, the manifest may be there: then the files belong to it.
+      if [.versionConflict, .alreadyExists, .cancelled, .unsupported].contains(error.code) { writer.removeAll() }
+      throw error
+    }
+    return try LanceTable(location: location, file: published.0, naming: published.1)
+  }
+}
+
+/// What is written where: checked before the first row.
+struct WritePlan {
+  enum Target {
+    case append(LanceTable)
+    case new
+  }
+  let target: Target
+  let readVersion: UInt64?
+  /// Of the rows as they are written: for an append, the table's columns that the data has, in the table's order and types.
+  let schema: Schema
+  /// Of `schema`, with their ids.
+  let fields: [PBField]
+  let fileVersion: LanceFileVersion
+  private let name: String
+
+  init(_ given: Schema, _ location: TableLocation, _ mode: WriteMode, _ options: WriteOptions) throws(Failure) {
+    name = location.name
+    do throws(Failure) { try given.validate() } catch { throw error.context("table '\(location.name)'") }
+    let listing = try VersionListing(location)
+    switch mode {
+    case .append:
+      let base = try LanceTable(location)
+      try FeatureFlags.checkWritable(base.manifest, table: name)
+      let columns = try WritePlan.columns(of: base, for: given)
+      target = .append(base)
+      readVersion = base.version
+      schema = Schema(columns.map(\.field), metadata: base.schema.metadata)
+      fields = columns.flatMap(\.protos)
+      fileVersion = try LanceFileVersion.named(base.fileVersion)
+    case .create, .overwrite:
+      if mode == .create, let latest = listing.latest {
+        throw Failure(.alreadyExists, "table '\(location.name)' exists already (version \(latest))")
+      }
+      target = .new
+      readVersion = listing.latest
+      do throws(Failure) { fields = try LanceSchema.fields(of: given) } catch {
+        throw error.context("table '\(location.name)'")
+      }
+      // As it will be read: a dictionary column, for one, is stored as its values.
+      schema = try LanceSchema.schema(of: fields, metadata: given.metadata)
+      fileVersion = options.fileVersion
+    }
+  }
+
+  func intent(_ fragments: [PBDataFragment]) -> CommitIntent {
+    switch target {
+    case .append: return .append(fragments: fragments, fields: fields)
+    case .new:
+      var carrier = PBManifest()
+      carrier.schemaMetadata = Metadata.bytes(schema.metadata)
+      return .overwrite(
+        fragments: fragments, content: TableContent(fields: fields, carrier: carrier, fileVersion: fileVersion.rawValue))
+    }
+  }
+
+  /// The table's columns that `given` brings.
+  /// - Throws: `COLUMN_NOT_FOUND`, `TYPE_MISMATCH`, `INVALID_SCHEMA` naming the column.
+  private static func columns(of table: LanceTable, for given: Schema) throws(Failure) -> [TableField] {
+    for field in given.fields where !table.schema.names.contains(field.name) {
+      throw Failure(
+        .columnNotFound,
+        "table '\(table.name)' has no column \(nearNames(field.name, known: table.schema.names, what: "columns"))")
+    }
+    var columns: [TableField] = []
+    for column in table.fields {
+      guard let field = given.fields.first(where: { $0.name == column.field.name }) else {
+        guard column.field.isNullable else {
+          throw Failure(
+            .invalidSchema,
+            "column '\(column.field.name)' of table '\(table.name)' does not allow nulls and is missing in the data")
+        }
+        continue
+      }
+      guard Conversion.fits(field.type, column.field.type) else {
+        throw Failure(
+          .typeMismatch,
+          "column '\(field.name)' is \(column.field.type) in table '\(table.name)' and \(field.type) in the data")
+      }
+      columns.append(column)
+    }
+    guard !columns.isEmpty else { throw Failure(.invalidSchema, "the data has none of the columns of table '\(table.name)'") }
+    return columns
+  }
+
+  /// The columns of `batch` that are written, in the order of `schema`; their types fit it (`Conversion.fits`).
+  /// - Throws: `INVALID_SCHEMA` naming a column that has nulls and may not.
+  func conform(_ batch: RecordBatch) throws(Failure) -> RecordBatch {
+    var columns: [Column] = []
+    for field in schema.fields {
+      let column = try batch.column(field.name)
+      if !field.isNullable, column.nullCount > 0 {
+        throw Failure(
+          .invalidSchema,
+          "column '\(field.name)' of table '\(name)' does not allow nulls; the data has \(column.nullCount) in one batch")
+      }
+      columns.append(column)
+    }
+    let given = Schema(zip(schema.fields, columns).map { Field($0.name, $1.type, isNullable: $0.isNullable) })
+    return try RecordBatch(schema: given, columns: columns, count: batch.count)
+  }
+}
+
+/// Types that differ in nothing that is stored: names, nullability and metadata of nested fields.
+enum Conversion {
+  static func fits(_ given: DataType, _ stored: DataType) -> Bool {
+    switch (given, stored) {
+    case (.dictionary(_, let value), _): return fits(value, stored)
+    case (.list(let a), .list(let b)), (.largeList(let a), .largeList(let b)), (.map(let a), .map(let b)):
+      return fits(a.type, b.type)
+    case (.fixedSizeList(let a, let n), .fixedSizeList(let b, let m)): return n == m && fits(a.type, b.type)
+    case (.structure(let a), .structure(let b)):
+      return a.count == b.count && zip(a, b).allSatisfy { $0.name == $1.name && fits($0.type, $1.type) }
+    default: return given == stored
+    }
   }
 }

@@ -97,9 +97,9 @@ let house: [Room] = [
     name: "moonlake", layer: 9,
     needs: [
       "Script", "Server", "Tasks", "Lake", "LuaHost", "LuaTensor", "LuaData", "LuaSystem", "LuaServe", "DataFrames", "LanceTable",
-      "Columnar", "ObjectStore", "Tensors", "TensorKernels", "Core", "CEdit",
+      "Columnar", "ObjectStore", "Tensors", "TensorKernels", "Core", "CEdit", "CLuaHost",
     ],
-    libraries: [.arguments, .yams, .httpClient, .logging, .lifecycle, .nioCore], isExecutable: true),
+    libraries: [.arguments, .yams, .httpClient, .logging, .lifecycle, .nioCore, .nioHTTP1], isExecutable: true),
 ]
 
 // The layer check.

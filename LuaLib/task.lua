@@ -16,7 +16,7 @@ end
 --- Writes a log line, formatted like string.format.
 native.log = line "info"
 native.debug = line "debug"
-native.warn = line "warning"
+native.warn = line "warn"
 native.error = line "error"
 
 return native

@@ -23,10 +23,10 @@ package enum LuaTask {
         try call.service(TaskContext.self).metric(name: name, value: try call.number(2), step: try call.optionalInteger(3))
         return 0
       },
-      Fn("write_log", "fun(level: string, message: string)", "Writes one log line of level debug, info, warning or error; `task.log` formats for you.") {
+      Fn("write_log", "fun(level: string, message: string)", "Writes one log line of level debug, info, warn or error; `task.log` formats for you.") {
         call in
         guard let level = LogLevel(rawValue: try call.string(1)) else {
-          throw call.bad(1, "debug, info, warning or error expected, got \(call.describe(1))")
+          throw call.bad(1, "debug, info, warn or error expected, got \(call.describe(1))")
         }
         try call.service(TaskContext.self).events.log(level: level, message: try call.string(2))
         return 0

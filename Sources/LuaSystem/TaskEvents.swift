@@ -13,7 +13,7 @@ package protocol TaskEvents: AnyObject, Sendable {
 
 /// How much a log line matters.
 package enum LogLevel: String, Sendable, CaseIterable {
-  case debug, info, warning, error
+  case debug, info, warn, error
 }
 
 /// A point of a metric curve, kept for the model that the task may save.

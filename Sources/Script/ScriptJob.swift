@@ -20,6 +20,8 @@ package struct ScriptJob: Sendable {
   package var dataRoots: [String] = []
   package var luaLib: String
   package var wallLimitSeconds: Double?
+  /// Held by the process (`RLIMIT_CPU`) and by the supervisor, not by the runner.
+  package var cpuLimitSeconds: Double?
   package var memoryLimitBytes: Int?
 
   package init(script: String, scriptRoot: String, lake: String, luaLib: String) {

@@ -18,7 +18,7 @@ struct Configuration: Sendable {
   var slots = 1
   var wallLimitSeconds: Double?
   var cpuLimitSeconds: Double?
-  var memoryLimitBytes: Int?
+  var memoryLimitBytes: Int? = 4 << 30
   var logLimitBytes = 16 << 20
   var cancelGraceSeconds = 1.0
   var bodyLimitBytes = 2 << 20

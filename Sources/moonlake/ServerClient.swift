@@ -2,7 +2,7 @@ import AsyncHTTPClient
 import Core
 import Foundation
 import NIOCore
-import NIOFoundationCompat
+import NIOHTTP1
 
 /// The REST API from a client's side (docs: `/openapi.json`).
 struct ServerClient {

@@ -1,13 +1,14 @@
+import CLuaHost
 import Core
 import Foundation
+import Script
 
 /// What a worker process does to itself before a script runs: no life without the server, limits, signals.
 enum WorkerProcess {
   /// The kernel ends this process when the server dies, however it dies (Linux).
   static func dieWithParent() {
     #if os(Linux)
-      _ = prctl(PR_SET_PDEATHSIG, UInt(SIGKILL), 0, 0, 0)
-      _ = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+      host_die_with_parent()
       // The server may have died before the call above.
       if getppid() == 1, getsid(0) == getpid(), isOrphan() { _exit(70) }
     #endif
@@ -20,11 +21,11 @@ enum WorkerProcess {
   }
 
   /// Memory of buffers and CPU seconds of the process; no core dumps. The supervisor limits the rest from outside.
-  static func limit(_ limits: WorkerJob.Limits) {
+  static func limit(_ job: ScriptJob) {
     var none = rlimit(rlim_cur: 0, rlim_max: 0)
     setrlimit(resource(RLIMIT_CORE), &none)
-    if let memory = limits.memoryBytes { MemoryBudget.setLimit(bytes: memory) }
-    if let cpu = limits.cpuSeconds, cpu < 1e9 {
+    if let memory = job.memoryLimitBytes { MemoryBudget.setLimit(bytes: memory) }
+    if let cpu = job.cpuLimitSeconds, cpu < 1e9 {
       // The soft limit is left to the supervisor, which reports it by name; the hard limit holds without one.
       var seconds = rlimit(rlim_cur: rlim_t(cpu.rounded(.up)) + 2, rlim_max: rlim_t(cpu.rounded(.up)) + 3)
       setrlimit(resource(RLIMIT_CPU), &seconds)
@@ -32,8 +33,10 @@ enum WorkerProcess {
   }
 
   #if canImport(Glibc)
+    private static let ownProcess = __rusage_who_t(RUSAGE_SELF.rawValue)
     private static func resource(_ which: __rlimit_resource) -> __rlimit_resource_t { __rlimit_resource_t(which.rawValue) }
   #else
+    private static let ownProcess = RUSAGE_SELF
     private static func resource(_ which: Int32) -> Int32 { which }
   #endif
 
@@ -52,7 +55,7 @@ enum WorkerProcess {
   /// What this process has used: the `usage` event.
   static func usage() -> JSONValue {
     var usage = rusage()
-    getrusage(RUSAGE_SELF, &usage)
+    getrusage(ownProcess, &usage)
     func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
     return [
       "event": "usage", "cpu_s": .double(seconds(usage.ru_utime) + seconds(usage.ru_stime)),

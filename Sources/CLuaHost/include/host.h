@@ -91,6 +91,8 @@ int host_push_report(lua_State *L);
 
 /* Tables by registry: each pushes a value. */
 void host_push_globals(lua_State *L, bool platform);             /* script globals, or the platform's */
+/* SIGKILL for this process when its parent dies, and no new privileges from here on (Linux; nothing elsewhere). */
+void host_die_with_parent(void);
 void host_push_loaded(lua_State *L);
 void host_push_trusted(lua_State *L);
 void host_push_array_mark(lua_State *L);

@@ -2,6 +2,7 @@ import ArgumentParser
 import Core
 import Foundation
 import LuaHost
+import Script
 
 struct Repl: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -17,13 +18,12 @@ struct Repl: ParsableCommand {
 
   func run() throws {
     let settings = try Configuration.load(config)
-    // Named on every line so that a script that prints keeps its place among the results.
-    let environment = try settings.scriptEnvironment(print: { print($0) })
+    let environment = try settings.environment(
+      root: settings.scriptDirectory, events: TerminalEvents(bar: ProgressBar(), isQuiet: false), print: { print($0) })
     let session = try ReplSession(state: environment.state, modules: environment.modules, output: { print($0) })
     let home = ProcessInfo.processInfo.environment["HOME"]
     let editor = LineEditor(historyFile: home.map { $0 + "/.moonlake_history" }, complete: session.complete)
     let interrupts = Interrupts()
-    setvbuf(stdout, nil, _IOLBF, 0)
     if isatty(STDIN_FILENO) == 1 { print("Moonlake \(Moonlake.version), Lua 5.4. ?  for help, Ctrl-D to leave.") }
 
     var pending = ""
@@ -52,7 +52,7 @@ struct Repl: ParsableCommand {
   }
 
   private func complain(_ failure: Failure) {
-    fflush(stdout)
+    fflush(nil)
     if failure.code == .cancelled { return Terminal.error("interrupted") }
     Terminal.error("error: " + (failure.place.map { "\($0): " } ?? "") + failure.message)
     // Only frames of the user's own functions add anything to one entry's place.

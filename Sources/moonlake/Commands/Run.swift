@@ -22,20 +22,35 @@ struct Run: ParsableCommand {
   @Flag(help: "Result on one line; errors as JSON on stdout.") var json = false
 
   func run() throws {
-    let settings = try Configuration.load(config)
     let bar = ProgressBar()
-    do {
-      let job = try job(settings)
+    do throws(Failure) {
+      let job = try job()
+      WorkerProcess.limit(job)
       WorkerProcess.stopOnSignals { Cancellation.request() }
-      let result = try job.run(events: TerminalEvents(bar: bar, quiet: json))
+      let result = try ScriptRunner(job, events: TerminalEvents(bar: bar, isQuiet: json)).run()
       bar.clear()
       print(result.text(pretty: !json))
-    } catch let failure as Failure where json {
-      print(JSONValue.object(["error": failure.taskError]).text())
-      throw ExitCode(failure.exitCode)
     } catch {
       bar.clear()
-      throw error
+      guard json else { throw error }
+      print(JSONValue.object(["error": error.taskError]).text())
+      throw ExitCode(error.exitCode)
     }
+  }
+
+  private func job() throws(Failure) -> ScriptJob {
+    var job = try Configuration.load(config).localJob(script: script, input: input)
+    job.input = input
+    job.output = output
+    job.params = try parseParams(params).objectValue ?? [:]
+    if let timeLimit {
+      guard let seconds = Quantity.seconds(timeLimit) else { throw Failure(.invalidArgument, "--time-limit: '\(timeLimit)' is no duration such as 90s or 10m") }
+      job.wallLimitSeconds = seconds
+    }
+    if let memoryLimit {
+      guard let bytes = Quantity.bytes(memoryLimit) else { throw Failure(.invalidArgument, "--memory-limit: '\(memoryLimit)' is no size such as 512MiB or 2GiB") }
+      job.memoryLimitBytes = bytes
+    }
+    return job
   }
 }

@@ -1,10 +1,10 @@
 import ArgumentParser
 import Core
 import Foundation
+import LuaSystem
 import Script
 
-/// The process that runs one task for the server. The protocol is documented in `docs/worker-protocol.md`:
-/// job and commands come as JSON lines on stdin, events go out as JSON lines on descriptor 3.
+/// The process that runs one task for the server; the protocol is in `docs/worker-protocol.md`.
 struct Worker: ParsableCommand {
   static let configuration = CommandConfiguration(abstract: "Run one task for a server (internal).", shouldDisplay: false)
 
@@ -12,39 +12,40 @@ struct Worker: ParsableCommand {
     WorkerProcess.dieWithParent()
     let events = EventChannel(descriptor: 3)
     let input = LineReader(descriptor: STDIN_FILENO)
-    guard let line = input.next() else { throw ExitCode(2) }
+    guard let line = input.next() else {
+      throw Failure(.invalidArgument, "worker is started by the server; the job is missing on stdin. To run a script: moonlake run SCRIPT")
+    }
     do {
-      let job = try WorkerJob(try JSONValue(parsing: line))
+      let job = try ScriptJob(message: try JSONValue(parsing: line))
       events.send(["event": "started", "pid": .int(Int64(getpid()))])
-      try WorkerProcess.limit(job.limits)
-      let runner = try job.runner(events: events)
-      WorkerProcess.stopOnSignals { runner.stop(.cancelled) }
+      WorkerProcess.limit(job)
+      WorkerProcess.stopOnSignals { Cancellation.request() }
       Thread.detachNewThread {
-        // EOF: the server is gone, and nobody will ever read what this process makes.
         while let command = input.next() {
-          if (try? JSONValue(parsing: command))?["command"] == "cancel" { runner.stop(.cancelled) }
+          if (try? JSONValue(parsing: command))?["command"] == "cancel" { Cancellation.request() }
         }
-        runner.stop(.cancelled)
+        // The server is gone, and nobody will ever read what this process makes.
+        Cancellation.request()
         sleep(1)
         _exit(70)
       }
-      let result = try runner.run()
+      let result = try ScriptRunner(job, events: events).run()
       events.send(WorkerProcess.usage())
       events.send(["event": "result", "result": result])
       _exit(0)
     } catch {
-      let failure = Failure.wrapping(error)
       events.send(WorkerProcess.usage())
-      events.send(["event": "error", "error": failure.taskError])
+      events.send(["event": "error", "error": Failure.wrapping(error).taskError])
       _exit(1)
     }
   }
 }
 
 /// One JSON line per event, whole lines only, from any thread.
-final class EventChannel: @unchecked Sendable {  // Sendable: `lock` guards the descriptor.
+final class EventChannel: TaskEvents, @unchecked Sendable {  // Sendable: `lock` guards the descriptor.
   private let lock = NSLock()
   private let descriptor: Int32
+
   init(descriptor: Int32) {
     self.descriptor = descriptor
     signal(SIGPIPE, SIG_IGN)
@@ -65,12 +66,52 @@ final class EventChannel: @unchecked Sendable {  // Sendable: `lock` guards the 
       }
     }
   }
+
+  func progress(done: Double, total: Double?, phase: String?) {
+    var event: JSONObject = ["event": "progress", "done": .double(done)]
+    event["total"] = total.map { .double($0) }
+    event["phase"] = phase.map { .string($0) }
+    send(.object(event))
+  }
+  func metric(name: String, value: Double, step: Int?) {
+    var event: JSONObject = ["event": "metric", "name": .string(name), "value": .double(value)]
+    event["step"] = step.map { .int(Int64($0)) }
+    send(.object(event))
+  }
+  func log(level: LogLevel, message: String) {
+    send(["event": "log", "level": .string(level.rawValue), "message": .string(message)])
+  }
+  func ready(url: String) { send(["event": "ready", "url": .string(url)]) }
+}
+
+/// A script's news on a terminal: progress bar, log lines on stderr.
+final class TerminalEvents: TaskEvents, @unchecked Sendable {  // Sendable: used by the script's thread only.
+  private let bar: ProgressBar
+  private let isQuiet: Bool
+  init(bar: ProgressBar, isQuiet: Bool) {
+    self.bar = bar
+    self.isQuiet = isQuiet
+  }
+
+  func progress(done: Double, total: Double?, phase: String?) {
+    if !isQuiet { bar.update(done: done, total: total, phase: phase) }
+  }
+  func metric(name: String, value: Double, step: Int?) {}
+  func log(level: LogLevel, message: String) {
+    bar.clear()
+    Terminal.error((level == .info ? "" : "\(level.rawValue): ") + Terminal.clean(message))
+  }
+  func ready(url: String) {
+    bar.clear()
+    Terminal.error("ready: \(url)")
+  }
 }
 
 /// Lines of a descriptor, read when asked for.
 final class LineReader: @unchecked Sendable {  // Sendable: the worker hands it from its first thread to one other.
   private let descriptor: Int32
   private var rest: [UInt8] = []
+  private static let longest = 64 << 20
   init(descriptor: Int32) { self.descriptor = descriptor }
 
   func next() -> [UInt8]? {
@@ -83,7 +124,7 @@ final class LineReader: @unchecked Sendable {  // Sendable: the worker hands it 
       }
       let count = read(descriptor, &chunk, chunk.count)
       if count < 0, errno == EINTR { continue }
-      guard count > 0, rest.count < 64 << 20 else { return nil }
+      guard count > 0, rest.count < LineReader.longest else { return nil }
       rest += chunk[..<count]
     }
   }

@@ -36,8 +36,8 @@ final class LineEditor {
       history, { _ in LineEditor.current?.prompt }, { editor, _ in LineEditor.current?.completeAtCursor(editor) ?? UInt8(CC_ERROR) },
       { _, _ in
         LineEditor.current?.wasInterrupted = true
-        fputs("^C\n", stdout)
-        fflush(stdout)
+        print("^C")
+        fflush(nil)
         return UInt8(CC_NEWLINE)
       })
   }
@@ -86,7 +86,7 @@ final class LineEditor {
     }
     if candidates.count == 1 { return UInt8(CC_NORM) }
     print("\n" + LineEditor.columns(candidates, width: 80))
-    fflush(stdout)
+    fflush(nil)
     return UInt8(CC_REDISPLAY)
   }
 

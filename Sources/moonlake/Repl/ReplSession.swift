@@ -181,7 +181,7 @@ final class ReplSession {
       return (tail, (globals() + ReplSession.words).filter { $0.hasPrefix(tail) }.sorted())
     }
     let typed = String(tail[tail.index(after: mark)...])
-    let path = tail[..<mark].replacing(":", with: ".")
+    let path = String(tail[..<mark].map { $0 == ":" ? "." : $0 })
     let names = members(of: path).filter { $0.hasPrefix(typed) && !$0.hasPrefix("_") }
     return (typed, names)
   }

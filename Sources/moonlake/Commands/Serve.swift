@@ -1,0 +1,94 @@
+import ArgumentParser
+import Core
+import Foundation
+import Lake
+import Logging
+import Server
+import Tasks
+
+struct Serve: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Start the service: REST API, page, tasks.",
+    discussion: """
+      Examples:
+        moonlake serve
+        moonlake serve --config config.yaml --port 0
+      SIGTERM or Ctrl-C ends it: running tasks are stopped first. The state is kept under the storage path.
+      """)
+  @Option(help: "Configuration file; config.yaml of this folder by default.") var config: String?
+  @Option(help: "Port instead of the configured one; 0 takes a free one.") var port: Int?
+  @Option(help: "Lowest level of the server's own log: debug, info, warning, error.") var logLevel = "info"
+  @Flag(help: "Print the address as JSON once it listens.") var json = false
+
+  func run() async throws {
+    var settings = try Configuration.load(config)
+    if let port {
+      guard (0...65535).contains(port) else { throw Failure(.invalidArgument, "--port must be from 0 to 65535") }
+      settings.port = port
+    }
+    guard let level = Logger.Level(rawValue: logLevel) else {
+      throw Failure(.invalidArgument, "--log-level: '\(logLevel)' is none of debug, info, warning, error")
+    }
+    LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+    var logger = Logger(label: "moonlake")
+    logger.logLevel = level
+
+    try settings.makeFolders()
+    let lake = try DataLake(root: settings.storageDirectory, shownAs: settings.shownStorage)
+    let store = try SQLiteTaskStore(path: settings.stateDirectory + "/tasks.sqlite")
+    var options = TaskScheduler.Options()
+    options.slots = settings.slots
+    options.limits = settings.taskLimits
+    let scheduler = TaskScheduler(
+      store: store, executor: ProcessExecutor(settings.workers), options: options, logger: logger)
+    try scheduler.start()
+
+    var server = MoonlakeServer.Configuration(scriptRoot: settings.scriptDirectory, baseDirectory: settings.baseDirectory)
+    server.host = settings.host
+    server.port = settings.port
+    server.version = Moonlake.version
+    server.webDirectory = settings.webDirectory
+    server.dataRoots = settings.dataDirectories
+    server.taskLimits = settings.taskLimits
+    server.bodyLimitBytes = settings.bodyLimitBytes
+    server.headTimeoutSeconds = settings.headerTimeoutSeconds
+    server.idleTimeoutSeconds = settings.idleTimeoutSeconds
+    server.maxConnections = settings.maxConnections
+    let (shownHost, json) = (URLComponents(string: settings.address)?.host ?? settings.host, json)
+    try await MoonlakeServer(server, scheduler: scheduler, lake: lake, logger: logger).run { port in
+      let address = "http://\(shownHost):\(port)"
+      print(json ? JSONValue.object(["url": .string(address), "pid": .int(Int64(getpid()))]).text() : "Moonlake serves \(address) (API \(address)/docs)")
+      fflush(nil)
+    }
+  }
+}
+
+extension Configuration {
+  /// The lake's root as people write it: `lance_storage`.
+  var shownStorage: String { storagePath.hasPrefix("./") ? String(storagePath.dropFirst(2)) : storagePath }
+
+  var taskLimits: TaskLimits {
+    TaskLimits(wallSeconds: wallLimitSeconds, cpuSeconds: cpuLimitSeconds, memoryBytes: memoryLimitBytes)
+  }
+
+  /// How workers are started: this program, with the folders of this configuration.
+  var workers: ProcessExecutor.Options {
+    var options = ProcessExecutor.Options(
+      arguments: [Resources.executablePath(), "worker"],
+      places: WorkerPlaces(
+        scriptRoot: realPath(scriptDirectory) ?? scriptDirectory, lake: storageDirectory, dataRoots: dataDirectories,
+        luaLib: luaLibDirectory))
+    options.graceSeconds = cancelGraceSeconds
+    options.logLimitBytes = logLimitBytes
+    return options
+  }
+
+  /// The folders that the server writes to.
+  func makeFolders() throws(Failure) {
+    for folder in [storageDirectory, stateDirectory] {
+      do { try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true) } catch {
+        throw Failure(.ioError, "the folder '\(folder)' cannot be made: \(error.localizedDescription)")
+      }
+    }
+  }
+}

@@ -6,7 +6,7 @@ local function line(level)
     if type(format) ~= "string" then format = tostring(format) end
     if select("#", ...) > 0 then
       local ok, text = pcall(string.format, format, ...)
-      if not ok then fail(text) end
+      if not ok then fail("task.log: " .. text) end
       format = text
     end
     native.write_log(level, format)

@@ -32,3 +32,11 @@ private enum Members {
     }
   }
 }
+
+extension Call {
+  /// Pushes the table of the scripts' own globals.
+  @discardableResult package func pushGlobals() -> Int32 {
+    host_push_globals(L, false)
+    return 1
+  }
+}

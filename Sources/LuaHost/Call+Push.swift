@@ -91,6 +91,8 @@ extension Call {
   package func reserve(_ n: Int) throws(Failure) {
     guard n < 1_000_000, lua_checkstack(L, Int32(n)) != 0 else { throw Failure(.plain, "stack overflow: \(n) values") }
   }
+  /// Marks a table argument as a list, so that it is a JSON array even when empty.
+  package func markArray(_ index: Int32) { host_set_array_mark(L, at(index)) }
   /// Drops the topmost values.
   package func pop(_ n: Int32 = 1) { host_pop(L, n) }
 }

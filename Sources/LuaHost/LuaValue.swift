@@ -26,6 +26,13 @@ enum LuaValue {
     return String(decoding: UnsafeRawBufferPointer(start: pointer, count: count), as: UTF8.self)
   }
 
+  /// The Swift object of a userdata; nil when it is none or was released.
+  static func object(_ L: OpaquePointer, _ index: Int32) -> AnyObject? {
+    var isObject = false
+    guard let node = host_node_at(L, index, &isObject) else { return nil }
+    return Unmanaged<AnyObject>.fromOpaque(node.pointee.object).takeUnretainedValue()
+  }
+
   static func typeName(_ L: OpaquePointer, _ index: Int32) -> String {
     let type = lua_type(L, index)
     if type == LUA_TNONE { return "no value" }

@@ -22,9 +22,11 @@ extension State {
     host_set_resolver(L)
 
     host_push_trusted(L)
-    LuaValue.push(L, "extend")
-    State.extend.push(L)
-    lua_rawset(L, -3)
+    for fn in [State.extend, State.nativeType] {
+      LuaValue.push(L, fn.name)
+      fn.push(L)
+      lua_rawset(L, -3)
+    }
     host_pop(L, 1)
   }
 
@@ -138,6 +140,12 @@ extension State {
       constant.value.push(to: L)
       lua_rawset(L, -3)
     }
+  }
+
+  /// LuaLib only: the name of an object's type.
+  private static let nativeType = Fn("native_type", "fun(value: any): string", "The type's name: `Tensor`, `null`, `table`.") {
+    call in
+    call.push(call.typeName(1))
   }
 
   /// LuaLib only: adds methods written in Lua to a Swift type.

@@ -1,12 +1,14 @@
 package import LuaHost
+import LuaServe
 import LuaSystem
 import LuaTensor
 
-/// Everything that `require` gives to scripts, besides LuaLib and the script's own files: one line per module.
+/// Everything that `require` gives to scripts, besides LuaLib and the script's own files.
 package enum Faces {
-  package static let modules: [ModuleEntry] = [
-    ModuleEntry("task", LuaTask.module),
-    ModuleEntry("tensor", TensorFaces.module),
-    ModuleEntry("_tensor", TensorFaces.internals),
-  ]
+  package static let modules: [ModuleEntry] =
+    LuaSystem.modules + [
+      ModuleEntry("http", LuaServe.module),
+      ModuleEntry("tensor", TensorFaces.module),
+      ModuleEntry("_tensor", TensorFaces.internals),
+    ]
 }

@@ -31,8 +31,10 @@ struct Library: Hashable {
   static func of(_ product: String, _ package: String) -> Library { Library(product: product, package: package) }
   static let grdb = of("GRDB", "GRDB.swift"), yams = of("Yams", "Yams"), protobuf = of("SwiftProtobuf", "swift-protobuf")
   static let arguments = of("ArgumentParser", "swift-argument-parser"), logging = of("Logging", "swift-log")
-  static let hummingbird = of("Hummingbird", "hummingbird"), httpClient = of("AsyncHTTPClient", "async-http-client")
+  static let hummingbird = of("Hummingbird", "hummingbird"), hummingbirdCore = of("HummingbirdCore", "hummingbird")
+  static let httpClient = of("AsyncHTTPClient", "async-http-client")
   static let lifecycle = of("ServiceLifecycle", "swift-service-lifecycle"), metrics = of("Metrics", "swift-metrics")
+  static let signals = of("UnixSignals", "swift-service-lifecycle")
   static let crypto = of("Crypto", "swift-crypto")
   static let nioCore = of("NIOCore", "swift-nio"), nioPosix = of("NIOPosix", "swift-nio"), nioHTTP1 = of("NIOHTTP1", "swift-nio")
   static let httpTypes = of("HTTPTypes", "swift-http-types"), nioHTTPTypes = of("NIOHTTPTypes", "swift-nio-extras")
@@ -91,7 +93,7 @@ let house: [Room] = [
   Room(name: "Tasks", layer: 2, needs: ["Core"], libraries: [.grdb, .logging]),
   Room(
     name: "Server", layer: 7, needs: ["Tasks", "Lake", "LanceTable", "Columnar", "ObjectStore", "Core"],
-    libraries: [.hummingbird, .nioCore, .nioPosix, .nioHTTP1, .httpTypes, .logging, .lifecycle, .metrics]),
+    libraries: [.hummingbird, .hummingbirdCore, .nioCore, .nioPosix, .nioHTTP1, .nioHTTPTypes, .httpTypes, .logging, .lifecycle, .signals]),
   // composition root
   Room(
     name: "moonlake", layer: 9,

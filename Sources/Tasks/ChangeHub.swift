@@ -37,6 +37,10 @@ final class ChangeHub: Sendable {
     for reader in found { reader.yield() }
   }
 
+  func notifyAll() {
+    for reader in state.withLock({ $0.readers.values.flatMap(\.values) }) { reader.yield() }
+  }
+
   /// Ends all streams: the server stops.
   func finish() {
     let found = state.withLock { state -> [AsyncStream<Void>.Continuation] in

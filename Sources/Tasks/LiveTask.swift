@@ -54,7 +54,7 @@ extension LiveTask.Content {
       if refusedMetrics == 1 {
         add([
           LogLine(
-            at: point.at, attempt: record.attempt, stream: .system, level: "warn",
+            at: point.at, attempt: record.attempt, stream: .system, level: "warning",
             text: "the task has \(LiveTask.metricNames) metrics already; '\(point.name)' and other new names are not kept")
         ])
       }

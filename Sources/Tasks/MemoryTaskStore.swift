@@ -8,7 +8,14 @@ package final class MemoryTaskStore: TaskStore {
     var attempts: [String: [TaskAttempt]] = [:]
     var events: [String: [TaskEvent]] = [:]
     var logs: [String: [LogLine]] = [:]
-    var metrics: [String: [String: [MetricPoint]]] = [:]
+    var metrics: [String: [(position: Int64, point: MetricPoint)]] = [:]
+    var lastPosition: Int64 = 0
+
+    mutating func add(_ point: MetricPoint, _ id: String) {
+      lastPosition += 1
+      metrics[id, default: []].append((lastPosition, point))
+    }
+
     var isClosed = false
 
     func position(_ id: String) -> Int? {
@@ -88,7 +95,7 @@ package final class MemoryTaskStore: TaskStore {
     try open { content throws(Failure) in
       guard content.position(id) != nil else { throw Failure(.taskNotFound, "Task '\(id)' does not exist") }
       content.logs[id, default: []] += logs
-      for point in metrics { content.metrics[id, default: [:]][point.name, default: []].append(point) }
+      for point in metrics { content.add(point, id) }
     }
   }
 
@@ -105,13 +112,15 @@ package final class MemoryTaskStore: TaskStore {
   package func replaceMetrics(name: String, points: [MetricPoint], id: String) throws(Failure) {
     try open { content throws(Failure) in
       guard content.position(id) != nil else { throw Failure(.taskNotFound, "Task '\(id)' does not exist") }
-      content.metrics[id, default: [:]][name] = points
+      content.metrics[id]?.removeAll { $0.point.name == name }
+      for point in points { content.add(point, id) }
     }
   }
 
-  package func metrics(id: String) throws(Failure) -> [MetricPoint] {
+  package func metrics(id: String, after position: Int64) throws(Failure) -> (points: [MetricPoint], position: Int64) {
     try open { content throws(Failure) in
-      (content.metrics[id] ?? [:]).sorted { $0.key < $1.key }.flatMap(\.value)
+      let found = (content.metrics[id] ?? []).filter { $0.position > position }
+      return (found.map(\.point), found.last?.position ?? position)
     }
   }
 

@@ -42,11 +42,11 @@ enum SQLiteSchema {
             PRIMARY KEY (task, number)
           ) STRICT, WITHOUT ROWID;
           CREATE TABLE metric (
-            id INTEGER PRIMARY KEY,
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
             task INTEGER NOT NULL REFERENCES task (sequence) ON DELETE CASCADE,
             name TEXT NOT NULL, step INTEGER, value REAL, at INTEGER NOT NULL
           ) STRICT;
-          CREATE INDEX metric_task ON metric (task, name, id);
+          CREATE INDEX metric_task ON metric (task, id);
           """)
     }
     return migrator

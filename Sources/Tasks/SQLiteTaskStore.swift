@@ -282,16 +282,17 @@ package final class SQLiteTaskStore: TaskStore {
     }
   }
 
-  package func metrics(id: String) throws(Failure) -> [MetricPoint] {
+  package func metrics(id: String, after position: Int64) throws(Failure) -> (points: [MetricPoint], position: Int64) {
     try read { db in
-      try Row.fetchAll(
-        db, sql: "SELECT name, step, value, at FROM metric WHERE task = ? ORDER BY name, id",
-        arguments: [TaskRecord.sequence(of: id)]
-      ).map { row in
+      let rows = try Row.fetchAll(
+        try db.cachedStatement(sql: "SELECT id, name, step, value, at FROM metric WHERE task = ? AND id > ? ORDER BY id"),
+        arguments: [TaskRecord.sequence(of: id), position])
+      let points = rows.map { row in
         MetricPoint(
           name: row["name"], step: row["step"], value: row["value"] as Double? ?? .nan,
           at: Instant(microseconds: row["at"]))
       }
+      return (points, rows.last?["id"] ?? position)
     }
   }
 

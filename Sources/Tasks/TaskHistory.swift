@@ -16,7 +16,7 @@ package struct LogLine: Sendable, Hashable {
   package var at: Instant
   package var attempt: Int
   package var stream: Stream
-  /// `debug`, `info`, `warn` or `error`.
+  /// `debug`, `info`, `warning` or `error`.
   package var level: String
   package var text: String
 

@@ -229,9 +229,9 @@ package final class TaskScheduler: Sendable {
   }
 
   /// - Throws: `TASK_NOT_FOUND`.
-  package func metrics(id: String) throws(Failure) -> [MetricPoint] {
+  package func metrics(id: String, after position: Int64 = 0) throws(Failure) -> (points: [MetricPoint], position: Int64) {
     _ = try record(id: id)
-    return try store.metrics(id: id)
+    return try store.metrics(id: id, after: position)
   }
 
   package func attempts(id: String) throws(Failure) -> [TaskAttempt] {
@@ -242,6 +242,19 @@ package final class TaskScheduler: Sendable {
   /// A notice after every change of the task `id` (or of any task): state, progress, lines, metrics. Ends when the scheduler
   /// stops. Listen first, then read: nothing is missed. Notices that were not read yet are one.
   package func changes(of id: String? = nil) -> AsyncStream<Void> { hub.changes(of: id) }
+
+  /// True while a task waits for a slot. Does not block.
+  package func isQueued(id: String) -> Bool { state.withLock { $0.queue.contains(id) } }
+
+  /// Reads from the store.
+  /// - Throws: what the store throws when it cannot be used.
+  package func checkStore() throws(Failure) { _ = try store.record(id: "task-001") }
+
+  /// A notice to every reader, so that it looks at the time.
+  package func wakeReaders() { hub.notifyAll() }
+
+  /// True once `stop` was called.
+  package var isStopping: Bool { state.withLock { $0.isStopping } }
 
   /// Waits until `condition` holds for the record or time is over, and returns the record as it is then. Does not block.
   /// - Throws: `TASK_NOT_FOUND`.

@@ -49,8 +49,9 @@ package protocol TaskStore: AnyObject, Sendable {
   func lastLogNumber(id: String) throws(Failure) -> Int
   /// Puts `points` in the place of all points of the metric `name`.
   func replaceMetrics(name: String, points: [MetricPoint], id: String) throws(Failure)
-  /// All points, ordered by name and then as they came.
-  func metrics(id: String) throws(Failure) -> [MetricPoint]
+  /// The points that came after `position` (0: all), as they came, and the position to go on from. A metric whose points were
+  /// replaced comes again.
+  func metrics(id: String, after position: Int64) throws(Failure) -> (points: [MetricPoint], position: Int64)
 
   /// Writes everything out and lets go of files; the store answers with errors afterwards.
   func close() throws(Failure)

@@ -30,7 +30,9 @@ package enum WorkerEvent: Sendable, Hashable {
     case "log":
       guard let message = json["message"]?.stringValue else { throw missing("message") }
       let level = json["level"]?.stringValue ?? "info"
-      self = .log(level: ["debug", "info", "warn", "error"].contains(level) ? level : "info", message: message)
+      self = .log(
+        level: ["debug", "info", "warning", "error"].contains(level) ? level : level == "warn" ? "warning" : "info",
+        message: message)
     case "ready":
       guard let url = json["url"]?.stringValue, !url.isEmpty, url.utf8.count <= 2048 else { throw missing("url") }
       self = .ready(url: url)

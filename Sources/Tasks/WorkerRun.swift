@@ -194,7 +194,7 @@ final class WorkerRun {
     switch event {
     case .failure(let failure):
       unreadableEvents += 1
-      if unreadableEvents <= 10 { say("warn", "an unreadable event from the worker: \(failure.message)") }
+      if unreadableEvents <= 10 { say("warning", "an unreadable event from the worker: \(failure.message)") }
     case .success(let event):
       switch event {
       case .started: break
@@ -304,7 +304,7 @@ final class WorkerRun {
       Glibc.kill(-child.pid, SIGCONT)
     }
     if !sentKill, passed >= options.graceSeconds {
-      if outcome != nil { say("warn", "the worker did not exit within \(shown(options.graceSeconds)) s after its result") }
+      if outcome != nil { say("warning", "the worker did not exit within \(shown(options.graceSeconds)) s after its result") }
       killGroup()
     }
   }
@@ -369,7 +369,7 @@ final class WorkerRun {
     let code = (status >> 8) & 0xff
     if let outcome {
       if signal != 0, !sentKill {
-        say("warn", "the worker ended by \(signalName(signal)) after its result")
+        say("warning", "the worker ended by \(signalName(signal)) after its result")
       }
       return outcome
     }

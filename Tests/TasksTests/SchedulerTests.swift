@@ -156,7 +156,7 @@ import Testing
     }
     let id = try scheduler.submit(request).id
     _ = try await scheduler.wait(for: id, timeoutSeconds: 60) { $0.status.isTerminal }
-    let points = try scheduler.metrics(id: id)
+    let points = try scheduler.metrics(id: id).points
     let loss = points.filter { $0.name == "loss" }
     #expect(loss.count <= 8192 && loss.count >= 4096 && loss.first?.step == 0)
     #expect(Set(points.map(\.name)).count == 256)

@@ -127,9 +127,13 @@ final class Scratch: Sendable {
     #expect(try store.logs(id: id, after: 48, limit: 10).map(\.number) == [49, 50])
     #expect(try store.logs(id: id, after: 10, limit: 2).map(\.number) == [11, 12])
     #expect(try store.lastLogNumber(id: id) == 50 && store.lastLogNumber(id: "task-009") == 0)
-    #expect(try store.metrics(id: id) == [points[2], points[0], points[1]])
+    let all = try store.metrics(id: id, after: 0)
+    #expect(all.points == points)
+    #expect(try store.metrics(id: id, after: all.position).points.isEmpty)
+    #expect(try store.metrics(id: id, after: all.position).position == all.position)
     try store.replaceMetrics(name: "loss", points: [points[1]], id: id)
-    #expect(try store.metrics(id: id) == [points[2], points[1]])
+    #expect(try store.metrics(id: id, after: 0).points == [points[2], points[1]])
+    #expect(try store.metrics(id: id, after: all.position).points == [points[1]])
     #expect(throws: Failure.self) { try store.append(logs: [lines[0]], metrics: [], id: "task-009") }
     #expect(throws: Failure.self) { try store.replaceMetrics(name: "x", points: [], id: "task-009") }
   }

@@ -246,10 +246,10 @@ extension Timed {
       #expect(record.status == .completed && record.result == .null)
       #expect(record.progress == TaskProgress(done: 3, total: 3, phase: "train"))
       #expect(record.usage?.peakRSSBytes == 99_999_999_999)
-      let points = try bench.scheduler.metrics(id: record.id)
+      let points = try bench.scheduler.metrics(id: record.id).points
       #expect(points.map(\.step) == [1, 2, 3, 4] && points[1].value == 0.2 && points[3].value.isNaN)
       #expect(
-        try bench.scheduler.logs(id: record.id).map { "\($0.level) \($0.text)" } == ["warn two\nlines", "info odd level"])
+        try bench.scheduler.logs(id: record.id).map { "\($0.level) \($0.text)" } == ["warning two\nlines", "info odd level"])
     }
   }
 }

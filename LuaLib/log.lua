@@ -12,6 +12,7 @@ end
 
 native.debug = writer "debug"
 native.info = writer "info"
-native.warning = writer "warning"
+native.warn = writer "warn"
+native.warning = native.warn
 native.error = writer "error"
 return native

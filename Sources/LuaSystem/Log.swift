@@ -1,12 +1,12 @@
 import Core
 import LuaHost
 
-/// `log`: lines with a level. `LuaLib/log.lua` adds debug, info, warning and error, which format.
+/// `log`: lines with a level. `LuaLib/log.lua` adds debug, info, warn and error, which format.
 enum LuaLog {
   private static let levels = LogLevel.allCases.map(\.rawValue)
 
   static let module = Module(
-    "log", "Lines in the task's log: `log.info(format, ...)`, and debug, warning, error.",
+    "log", "Lines in the task's log: `log.info(format, ...)`, and debug, warn, error.",
     [
       Fn("write", "fun(level: string, message: string)", "One line as it is; `log.info` and its relatives format.") { call in
         let name = try call.string(1)

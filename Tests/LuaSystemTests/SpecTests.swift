@@ -87,7 +87,7 @@ final class SystemBench {
       """)
     bench.context.flush()
     let all = bench.events.all
-    #expect(all.prefix(4) == ["info: a\t1\tnil\ttrue", "info: epoch 3: 0.50", "warning: 100%", "metric loss 0.25 7"])
+    #expect(all.prefix(4) == ["info: a\t1\tnil\ttrue", "info: epoch 3: 0.50", "warn: 100%", "metric loss 0.25 7"])
     let progress = all.filter { $0.hasPrefix("progress") }
     #expect(
       progress.first == "progress 1.0 100000.0 " && progress.last == "progress 100000.0 100000.0 " && progress.count < 100)
@@ -102,7 +102,7 @@ final class SystemBench {
     ("require('task').ready {}", "bad argument #1 'service' to 'ready' (url is missing)"),
     (
       "require('log').write('loud', 'x')",
-      "bad argument #1 'level' to 'write' ('loud'; levels are: debug, info, warning, error)"
+      "bad argument #1 'level' to 'write' ('loud'; levels are: debug, info, warn, error)"
     ),
     ("require('task').log('%d', 'x')", "task.log: bad argument #2 to 'string.format' (number expected, got string)"),
     (

@@ -83,18 +83,6 @@ struct ArrayEncoder {
     }
     let hasNulls = column.nullCount > 0
     var array = flat(bits, buffer: hasNulls ? 1 : 0)
-    if case .fixedSizeBinary(let width) = shape.element {
-      var items = PBFixedSizeListArray()
-      items.dimension = UInt32(width)
-      items.items = noNulls(flat(8, buffer: hasNulls ? 1 : 0))
-      var bytes = PBArrayEncoding()
-      bytes.fixedSizeList = items
-      var binary = PBFixedSizeBinaryArray()
-      binary.bytes = bytes
-      binary.byteWidth = UInt32(width)
-      array = PBArrayEncoding()
-      array.fixedSizeBinary = binary
-    }
     for size in shape.sizes.reversed() {
       var list = PBFixedSizeListArray()
       list.dimension = UInt32(size)

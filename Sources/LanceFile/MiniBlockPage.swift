@@ -48,7 +48,7 @@ struct MiniBlockPage: PageReader, @unchecked Sendable {  // Sendable: the pointe
       try sink.append(values, 0..<count)
       dictionary = try sink.finish()
       let type: DataType
-      switch codec.indexBits {
+      switch codec.indexBits ?? 0 {
       case 8: type = .uint8
       case 16: type = .uint16
       case 32: type = .uint32
@@ -347,7 +347,9 @@ extension Codec {
   /// Bits of the dictionary indices that this codec yields; nil when it yields no integers.
   var indexBits: Int? {
     switch self {
-    case .flat(let bits), .inlineBitpacking(let bits), .outOfLineBitpacking(let bits, _), .runLength(let bits, _): bits
+    case .flat(let bits), .inlineBitpacking(let bits), .outOfLineBitpacking(let bits, _), .runLength(let bits, _),
+      .byteStreamSplit(let bits):
+      bits
     case .general(_, let inner): inner.indexBits
     default: nil
     }

@@ -121,8 +121,7 @@ struct FlatValues {
       let child = current.children[0]
       first = first * size + child.offset
       count *= size
-      // Items of null rows are marked null by some producers; only nulls that are there count.
-      if let bits = child.validity, Bitmap.countSet(bits.pointer, offset: first, count: count) < count {
+      if let bits = child.validity, FlatValues.hasNulls(bits, first, perRow: count / max(1, column.count), column) {
         validity.append((bits, first))
       } else {
         validity.append(nil)
@@ -132,6 +131,16 @@ struct FlatValues {
     element = current
     self.first = first
     self.validity = validity
+  }
+
+  /// True when an item of a row that is not null is null: some producers mark all items of null rows, which says nothing.
+  private static func hasNulls(_ bits: Buffer, _ first: Int, perRow: Int, _ rows: Column) -> Bool {
+    let items = rows.count * perRow
+    guard Bitmap.countSet(bits.pointer, offset: first, count: items) < items else { return false }
+    guard rows.nullCount > 0 else { return true }
+    return (0..<rows.count).contains {
+      rows.isValid($0) && Bitmap.countSet(bits.pointer, offset: first + $0 * perRow, count: perRow) < perRow
+    }
   }
 
   /// The bytes of row 0; only for elements of whole bytes.

@@ -10,10 +10,10 @@ import Testing
 /// (Tests/requirements.txt; `make test` sets it).
 @Suite("Interop with pylance", .enabled(if: Python.path != nil, "MOONLAKE_PYTHON is not set"))
 struct InteropTests {
-  /// A table in a new directory, and its path for Python.
-  func place() throws -> (location: TableLocation, path: String) {
+  /// A table in a new directory, its path for Python, and a Python.
+  func place() throws -> (location: TableLocation, path: String, python: Python) {
     let store = try LocalStore(root: temporaryFolder())
-    return (TableLocation(store, "t.lance"), store.root + "/t.lance")
+    return (TableLocation(store, "t.lance"), store.root + "/t.lance", try Python())
   }
   func options(_ rows: Int, _ version: LanceFileVersion = .default) -> WriteOptions {
     var options = WriteOptions()
@@ -23,42 +23,42 @@ struct InteropTests {
   }
 
   @Test(arguments: LanceFileVersion.allCases) func ourTablesAreTheirs(_ version: LanceFileVersion) throws {
-    let (location, path) = try place()
+    let (location, path, python) = try place()
     let table = try LanceTable.write(
       SampleRows.reader(Array(0..<1000), batchRows: 150), to: location, mode: .create, options: options(400, version))
     #expect(table.fragments.count == 3)
     var ids = Array(0..<1000)
-    try Python.run("check", path, "0-999")
+    try python.run("check", path, "0-999")
     // They append, we read; we append, they read; they delete; we append; they compact.
-    try Python.run("write", path, "1000-1049", "append")
+    try python.run("write", path, "1000-1049", "append")
     ids += 1000..<1050
     #expect(try SampleRows.difference(LanceTable(location), ids) == nil)
     try LanceTable.write(SampleRows.reader(Array(1050..<1060)), to: location, mode: .append)
     ids += 1050..<1060
-    try Python.run("check", path, "0-1059")
-    try Python.run("delete", path, "id >= 5 AND id < 1055 AND id % 2 = 0")
+    try python.run("check", path, "0-1059")
+    try python.run("delete", path, "id >= 5 AND id < 1055 AND id % 2 = 0")
     ids.removeAll { $0 >= 5 && $0 < 1055 && $0 % 2 == 0 }
     #expect(try SampleRows.difference(LanceTable(location), ids) == nil)
     try LanceTable.write(SampleRows.reader([2000, 2001]), to: location, mode: .append)
     ids += [2000, 2001]
-    try Python.run("check", path, Python.ranges(ids))
-    try Python.run("compact", path)
+    try python.run("check", path, Python.ranges(ids))
+    try python.run("compact", path)
     #expect(try SampleRows.difference(LanceTable(location), ids) == nil)
     try LanceTable.write(SampleRows.reader([3000]), to: location, mode: .append)
-    try Python.run("check", path, Python.ranges(ids + [3000]))
+    try python.run("check", path, Python.ranges(ids + [3000]))
     #expect(try location.versionList().compactMap(\.operation).count == LanceTable(location).version)
     // Overwritten by us, then by them.
     try LanceTable.write(SampleRows.reader(Array(10..<20)), to: location, mode: .overwrite)
-    try Python.run("check", path, "10-19")
-    try Python.run("write", path, "20-90", "overwrite")
+    try python.run("check", path, "10-19")
+    try python.run("write", path, "20-90", "overwrite")
     #expect(try SampleRows.difference(LanceTable(location), Array(20...90)) == nil)
     #expect(try SampleRows.difference(LanceTable(location, version: .number(1)), Array(0..<1000)) == nil)
   }
 
   @Test(arguments: ["2.0", "2.1", "2.2"]) func theirTablesAreOurs(_ version: String) throws {
-    let (location, path) = try place()
+    let (location, path, python) = try place()
     let settings = "{\"data_storage_version\": \"\(version)\", \"max_rows_per_file\": 700}"
-    try Python.run("write", path, "0-1999", "create", settings)
+    try python.run("write", path, "0-1999", "create", settings)
     let table = try LanceTable(location)
     #expect(table.fileVersion == version && table.fragments.count == 3)
     #expect(try SampleRows.difference(table, Array(0..<2000)) == nil)
@@ -67,65 +67,63 @@ struct InteropTests {
     let expected = try SampleRows.batch(positions)
     #expect((0..<positions.count).allSatisfy { taken.json(row: $0) == expected.json(row: $0) })
     try LanceTable.write(SampleRows.reader([5000, 5001]), to: location, mode: .append)
-    try Python.run("check", path, "0-1999,5000,5001")
+    try python.run("check", path, "0-1999,5000,5001")
   }
 
   @Test func theirIndexSurvivesOurCommits() throws {
-    let (location, path) = try place()
-    try Python.run("write", path, "0-499", "create")
-    try Python.run("index", path)
+    let (location, path, python) = try place()
+    try python.run("write", path, "0-499", "create")
+    try python.run("index", path)
     try LanceTable.write(SampleRows.reader(Array(500..<600)), to: location, mode: .append)
-    try Python.run("query-index", path, "77")
-    try Python.run("query-index", path, "555")
+    try python.run("query-index", path, "77")
+    try python.run("query-index", path, "555")
     #expect(try location.versionList().map(\.operation) == ["create", "create_index", "append"])
   }
 
   @Test func theirStaleHandlesRebaseOverOurs() throws {
-    let (location, path) = try place()
+    let (location, path, python) = try place()
     try LanceTable.write(SampleRows.reader(Array(0..<50)), to: location, mode: .create)
     try LanceTable.write(SampleRows.reader(Array(50..<60)), to: location, mode: .append)
-    try Python.run("stale", path, "1", "100-104", "id = 3 OR id = 100")
+    try python.run("stale", path, "1", "100-104", "id = 3 OR id = 100")
     // Their delete ran on version 1, which has no row 100.
     let ids = Array(0..<60).filter { $0 != 3 } + Array(100...104)
     #expect(try SampleRows.difference(LanceTable(location), ids) == nil)
-    try Python.run("check", path, Python.ranges(ids))
+    try python.run("check", path, Python.ranges(ids))
   }
 
   @Test func bothAppendAtOnce() throws {
-    let (location, path) = try place()
+    let (location, path, python) = try place()
     try LanceTable.write(SampleRows.reader([0]), to: location, mode: .create)
-    let python = try Python.start("append-each", path, "1000-1019")
+    try python.send("append-each", path, "1000-1019")
     var ours: [Int] = []
-    var id = 1
-    while python.process.isRunning || ours.count < 20 {
+    for id in 1...40 {
       do {
         try LanceTable.write(SampleRows.reader([id]), to: location, mode: .append)
         ours.append(id)
       } catch { guard (error as? Failure)?.code == .versionConflict else { throw error } }
-      id += 1
-      usleep(5000)
+      usleep(50_000)
     }
-    try python.finish()
+    _ = try python.answer()
     let table = try LanceTable(location)
     let all = [0] + ours + Array(1000...1019)
     #expect(
       values(try table.take(Array(0..<table.rowCount), columns: ["id"]).columns[0], Int64.self).sorted()
         == all.map { Int64($0) })
-    let theirs = try JSONValue(parsing: Python.run("sorted-ids", path)).arrayValue?.compactMap(\.intValue)
+    let theirs = try python.run("sorted-ids", path).arrayValue?.compactMap(\.intValue)
     #expect(theirs == all.map { Int64($0) })
     #expect(table.version == UInt64(all.count))
   }
 
   @Test func emptyTablesAreTheirsToo() throws {
-    let (location, path) = try place()
+    let (location, path, python) = try place()
     try LanceTable.write(InMemoryReader(schema: SampleRows.schema, []), to: location, mode: .create)
-    try Python.run("write", path, "0-9", "append")
+    try python.run("write", path, "0-9", "append")
     #expect(try SampleRows.difference(LanceTable(location), Array(0..<10)) == nil)
-    try Python.run("check", path, "0-9")
+    try python.run("check", path, "0-9")
   }
 
   @Test func imagesInTwoFragments() throws {
-    let (location, path) = try place()
+    let (location, path, python) = try place()
     let count = 3000
     let schema = Schema([Field("image", .vector(.float32, 784)), Field("label", .int64), Field("split", .utf8)])
     let pixels = try Buffer(byteCount: count * 784 * 4)
@@ -138,7 +136,7 @@ struct InteropTests {
         try Column.utf8((0..<count).map { $0 % 7 == 0 ? "test" : "train" }),
       ])
     try LanceTable.write(InMemoryReader(schema: schema, [batch]), to: location, mode: .create, options: options(2000))
-    try Python.run("mnist", path, "\(count)")
+    try python.run("mnist", path, "\(count)")
     // The images are the file's own memory: nothing is copied, nothing is charged.
     let table = try LanceTable(location)
     let read = try table.read(fragment: 0, columns: ["image"]).columns[0]
@@ -151,41 +149,60 @@ struct InteropTests {
   }
 }
 
-/// The interpreter of `MOONLAKE_PYTHON` and our script.
-struct Python {
+/// One interpreter (of `MOONLAKE_PYTHON`) that runs commands of our script.
+final class Python {
   static let path = ProcessInfo.processInfo.environment["MOONLAKE_PYTHON"].flatMap { $0.isEmpty ? nil : $0 }
 
-  let process: Process
+  private let process = Process()
+  private let input = Pipe()
   private let output = Pipe()
-  private let errors = Pipe()
-  private let command: [String]
+  private var rest = Data()
+  private var last: [String] = []
 
-  static func start(_ command: String...) throws -> Python { try Python(command) }
-
-  /// Runs `lance_table.py COMMAND ...`; its output. A failing command is an error with what it wrote.
-  @discardableResult
-  static func run(_ command: String...) throws -> String { try Python(command).finish() }
-
-  private init(_ command: [String]) throws {
-    self.command = command
-    process = Process()
+  init() throws {
     process.executableURL = URL(fileURLWithPath: Python.path ?? "")
-    process.arguments = [repository + "/Tests/interop/lance_table.py"] + command
+    process.arguments = [repository + "/Tests/interop/lance_table.py"]
+    process.standardInput = input
     process.standardOutput = output
-    process.standardError = errors
     try process.run()
   }
 
-  @discardableResult
-  func finish() throws -> String {
-    let said = output.fileHandleForReading.readDataToEndOfFile()
-    let complaint = errors.fileHandleForReading.readDataToEndOfFile()
+  deinit {
+    try? input.fileHandleForWriting.close()
     process.waitUntilExit()
-    guard process.terminationStatus == 0 else {
-      throw Failure(
-        .internalError, "\(command.joined(separator: " ")): \(String(decoding: complaint.suffix(3000), as: UTF8.self))")
+  }
+
+  /// Begins a command.
+  func send(_ command: String...) throws { try send(command) }
+
+  private func send(_ command: [String]) throws {
+    last = command
+    try input.fileHandleForWriting.write(contentsOf: JSONValue.array(command.map { .string($0) }).utf8() + [10])
+  }
+
+  /// The result of the last command. A failed one is an error with Python's traceback.
+  func answer() throws -> JSONValue {
+    while true {
+      if let end = rest.firstIndex(of: 10) {
+        let line = [UInt8](rest[..<end])
+        rest = Data(rest[(end + 1)...])
+        let answer = try JSONValue(parsing: line)
+        if let error = answer["error"]?.stringValue {
+          throw Failure(.internalError, "\(last.joined(separator: " ")): \(error)")
+        }
+        return answer["result"] ?? .null
+      }
+      let more = output.fileHandleForReading.availableData
+      guard !more.isEmpty else { throw Failure(.internalError, "\(last.joined(separator: " ")): Python ended") }
+      rest.append(more)
     }
-    return String(decoding: said, as: UTF8.self)
+  }
+
+  /// Runs a command to its end.
+  @discardableResult
+  func run(_ command: String...) throws -> JSONValue {
+    try send(command)
+    return try answer()
   }
 
   /// `0-9,12`.

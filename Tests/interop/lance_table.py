@@ -1,13 +1,17 @@
 """The official Lance library's side of Tests/LanceTableTests/InteropTests.swift.
 
-    python Tests/interop/lance_table.py COMMAND TABLE [ARGUMENTS]
+    python Tests/interop/lance_table.py
+
+reads commands from stdin, one JSON array `[COMMAND, TABLE, ARGUMENTS...]` a line, and answers each with one JSON object:
+`{"result": ...}` or `{"error": "traceback"}`. One process serves a whole test, as importing the library takes a second.
 
 Rows are made from their id by the same formulas on both sides (`row` here, `SampleRows` there). A command that finds a
-difference fails; what the Swift side needs to know is printed as JSON.
+difference fails.
 """
 import json
 import multiprocessing
 import sys
+import traceback
 
 import lance
 import numpy as np
@@ -86,12 +90,11 @@ def append_ids(arguments):
         lance.write_dataset(rows([i]), path, mode="append")
 
 
-def main():
-    command, path, *rest = sys.argv[1:]
+def run(command, path, *rest):
     if command == "check":
         table = check(path, ids_of(rest[0]))
-        print(json.dumps({"version": table.version, "fragments": len(table.get_fragments())}))
-    elif command == "write":
+        return {"version": table.version, "fragments": len(table.get_fragments())}
+    if command == "write":
         lance.write_dataset(rows(ids_of(rest[0])), path, mode=rest[1], **json.loads(rest[2]) if len(rest) > 2 else {})
     elif command == "delete":
         lance.dataset(path).delete(rest[0])
@@ -106,18 +109,16 @@ def main():
         assert "ScalarIndexQuery" in plan, plan
         assert table.to_table(filter=f"id = {rest[0]}")["id"].to_pylist() == [int(rest[0])]
     elif command == "stale":
-        # A handle from before our commit still works: append and delete rebase over it.
-        table = lance.dataset(path, version=int(rest[0]))
+        # Handles from before our commit still work: append and delete rebase over it.
+        table, other = lance.dataset(path, version=int(rest[0])), lance.dataset(path, version=int(rest[0]))
         table.insert(rows(ids_of(rest[1])))
-        lance.dataset(path, version=int(rest[0])).delete(rest[2])
-    elif command == "versions":
-        print(json.dumps([v["version"] for v in lance.dataset(path).versions()]))
+        other.delete(rest[2])
     elif command == "append-each":
+        ids = ids_of(rest[0])
         with multiprocessing.get_context("spawn").Pool(2) as pool:
-            ids = ids_of(rest[0])
             pool.map(append_ids, [(path, ids[0::2]), (path, ids[1::2])])
     elif command == "sorted-ids":
-        print(json.dumps(sorted(lance.dataset(path).to_table(columns=["id"])["id"].to_pylist())))
+        return sorted(lance.dataset(path).to_table(columns=["id"])["id"].to_pylist())
     elif command == "mnist":
         # Pixels as the Swift side made them: image i, pixel p = (i * 31 + p) % 256 / 255 in float32.
         table = lance.dataset(path)
@@ -129,7 +130,17 @@ def main():
         found = table.to_table(filter="label = 3 and split = 'test'", columns=["label"]).num_rows
         assert found == sum(1 for i in range(n) if i % 10 == 3 and i % 7 == 0), found
     else:
-        raise SystemExit(f"unknown command {command}")
+        raise ValueError(f"unknown command {command}")
+    return None
+
+
+def main():
+    for line in sys.stdin:
+        try:
+            answer = {"result": run(*json.loads(line))}
+        except Exception:
+            answer = {"error": traceback.format_exc()}
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

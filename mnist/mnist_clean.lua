@@ -1,6 +1,7 @@
 -- Raw MNIST (four IDX files, plain or .gz) -> a clean Lance data set: image, label, split.
 local df   = require "df"      -- lazy columnar frames
 local idx  = require "idx"     -- reader of IDX files
+local lake = require "lake"    -- data sets and models by name
 local task = require "task"    -- this run: progress, log, metrics
 
 local col, lit = df.col, df.lit
@@ -28,7 +29,6 @@ end
 
 function M.run(input, output, p)
   local raw = df.concat { part(input, "train", "train"), part(input, "t10k", "test") }
-  local records = raw:count()
 
   local pixels = col "image"
   if p.normalize then pixels = pixels:cast "f32" / 255 end
@@ -36,7 +36,7 @@ function M.run(input, output, p)
 
   local clean = raw
     :with { image = pixels, label = col "label":cast "i64" }
-    :where(col "label":between(0, 9))
+    :check("label_range", col "label":between(0, 9), "drop")     -- counted, reported, dropped
 
   if p.split == "random" then
     local is_test = (col "image":hash(p.seed) % 10000):lt(p.test_ratio * 10000)
@@ -44,14 +44,10 @@ function M.run(input, output, p)
   end
 
   local written = clean:select { "image", "label", "split" }:write(output, { mode = "overwrite", progress = task.progress })
-
-  local parts = {}
-  for row in df.read_lance(output):group_by { "split" }:agg { n = df.count() }:rows() do parts[row.split] = row.n end
-  if written.rows < records then
-    task.log("%d rows with a label outside 0..9 were left out", records - written.rows)
-  end
-  return { total_records = written.rows, train = parts.train, test = parts.test,
-           dropped = records - written.rows, version = written.version }
+  local parts = lake.open(output):count_by "split"
+  local dropped = written.checks.label_range.dropped
+  if dropped > 0 then task.warn("%d rows with a label outside 0..9 were left out", dropped) end
+  return { total_records = written.rows, train = parts.train, test = parts.test, dropped = dropped, version = written.version }
 end
 
 return M

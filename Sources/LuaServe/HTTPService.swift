@@ -204,7 +204,7 @@ package final class HTTPService: Sendable {
       default: break
       }
     }
-    if error is SocketAddressError || "\(type(of: error))".contains("SocketAddressError") {
+    if error is SocketAddressError || error is SocketAddressError.UnknownHost {
       return Failure(.invalidArgument, "host '\(host)' is not known; give an address such as 127.0.0.1 or 0.0.0.0")
     }
     return Failure(.ioError, "cannot listen on \(host):\(port): \(error)")

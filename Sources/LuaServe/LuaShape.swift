@@ -120,7 +120,7 @@ package final class LuaShape: LuaObject {
       "A field that may be absent or null; it is then the default, or absent."
     ) { call in
       let shape = try read(call, 1, at: "http.optional")
-      let fallback: JSONValue? = call.isNil(2) ? nil : try call.json(2)
+      let fallback = call.isNil(2) ? Optional<JSONValue>.none : try call.json(2)
       if let fallback {
         do throws(Failure) { _ = try shape.check(fallback, at: "the default") } catch {
           throw Failure(.plain, "http.optional: \(error.message)")

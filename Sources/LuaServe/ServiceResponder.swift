@@ -140,9 +140,9 @@ struct ServiceResponder: Sendable {
     let pending = PendingRequest(
       route: match.route, method: request.method.rawValue, path: target.path, parameters: match.parameters, query: target.query,
       headers: fields(request), body: content, requestID: requestID)
-    let connection = connections.find(channel)
-    guard connection?.begin(pending) ?? true else { return .stopping }
-    defer { connection?.end() }
+    // A client that has left already: nobody reads what is answered, and nothing needs to run.
+    guard let connection = connections.find(channel), connection.begin(pending) else { return .stopping }
+    defer { connection.end() }
     let queue = queue
     let timer = channel.eventLoop.scheduleTask(in: .nanoseconds(Int64(options.timeoutSeconds * 1e9))) {
       queue.forget(pending)

@@ -81,7 +81,7 @@ extension Int32: Element {}
 extension Int64: Element {}
 
 /// f32 and f64: what gradients, convolutions and matrix products are made of.
-protocol Real: Element, BinaryFloatingPoint {
+protocol Real: Element, BinaryFloatingPoint, SIMDScalar, Codable {
   static func gemm(
     _ transA: Bool, _ transB: Bool, _ m: Int, _ n: Int, _ k: Int, _ alpha: Self, _ a: UnsafePointer<Self>, _ lda: Int,
     _ b: UnsafePointer<Self>, _ ldb: Int, _ beta: Self, _ c: UnsafeMutablePointer<Self>, _ ldc: Int)

@@ -17,6 +17,10 @@ package struct PoolShape: Sendable, Equatable {
     (outHeight, outWidth) = out
   }
 
+  /// Windows of 2 x 2 side by side: the usual case.
+  var isPlainTwo: Bool {
+    !isAdaptive && kernelH == 2 && kernelW == 2 && strideH == 2 && strideW == 2 && padH == 0 && padW == 0
+  }
   @inline(__always) func rows(_ i: Int) -> Range<Int> {
     if isAdaptive { return i * height / outHeight..<((i + 1) * height + outHeight - 1) / outHeight }
     let start = i * strideH - padH
@@ -42,6 +46,7 @@ extension Kernels {
     _ type: DType, _ s: PoolShape, x: UnsafeRawPointer, y: UnsafeMutableRawPointer, positions: UnsafeMutableRawPointer?
   ) {
     if type == .f32 {
+      if s.isPlainTwo { return maxOfTwoByTwo(s, typed(x), typed(y), positions.map { typed($0) }) }
       maxForward(s, typed(x, Float.self), typed(y), positions.map { typed($0) })
     } else {
       maxForward(s, typed(x, Double.self), typed(y), positions.map { typed($0) })
@@ -84,42 +89,12 @@ private func maxForward<T: Real>(
   _ s: PoolShape, _ x: UnsafePointer<T>, _ y: UnsafeMutablePointer<T>, _ positions: UnsafeMutablePointer<Int32>?
 ) {
   let outPixels = s.outHeight * s.outWidth
-  let isPlainTwo =
-    !s.isAdaptive && s.kernelH == 2 && s.kernelW == 2 && s.strideH == 2 && s.strideW == 2 && s.padH == 0 && s.padW == 0
   nonisolated(unsafe) let (x, y, positions) = (x, y, positions)
   Parallel.forEach(count: s.planes, grain: max(1, 16384 / max(1, s.height * s.width))) { planes in
     for p in planes {
       let plane = x + p * s.height * s.width
       let out = y + p * outPixels
       let at = positions.map { $0 + p * outPixels }
-      if isPlainTwo {
-        for i in 0..<s.outHeight {
-          let r0 = plane + 2 * i * s.width
-          let r1 = r0 + s.width
-          let row = out + i * s.outWidth
-          if let at {
-            let places = at + i * s.outWidth
-            let base = Int32(truncatingIfNeeded: 2 * i * s.width)
-            let width = Int32(truncatingIfNeeded: s.width)
-            for j in 0..<s.outWidth {
-              let (a, b, c, d) = (r0[2 * j], r0[2 * j + 1], r1[2 * j], r1[2 * j + 1])
-              let topRight = b > a || b.isNaN
-              let bottomRight = d > c || d.isNaN
-              let top = topRight ? b : a
-              let bottom = bottomRight ? d : c
-              let isBottom = bottom > top || bottom.isNaN
-              let column = base &+ Int32(truncatingIfNeeded: 2 * j)
-              row[j] = isBottom ? bottom : top
-              places[j] = isBottom ? column &+ width &+ (bottomRight ? 1 : 0) : column &+ (topRight ? 1 : 0)
-            }
-          } else {
-            for j in 0..<s.outWidth {
-              row[j] = T.larger(T.larger(r0[2 * j], r0[2 * j + 1]), T.larger(r1[2 * j], r1[2 * j + 1]))
-            }
-          }
-        }
-        continue
-      }
       for i in 0..<s.outHeight {
         let rows = s.rows(i)
         for j in 0..<s.outWidth {
@@ -141,6 +116,62 @@ private func maxForward<T: Real>(
       }
     }
   }
+}
+
+/// Max pooling of f32 by 2 x 2 side by side, eight windows at a time: 16 neighbours of two rows, split into even and odd.
+/// The plain reference is `maxForward`.
+private func maxOfTwoByTwo(
+  _ s: PoolShape, _ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>, _ positions: UnsafeMutablePointer<Int32>?
+) {
+  let (outHeight, outWidth, width) = (s.outHeight, s.outWidth, s.width)
+  let outPixels = outHeight * outWidth
+  nonisolated(unsafe) let (x, y, positions) = (x, y, positions)
+  let steps = SIMD8<Int32>(0, 2, 4, 6, 8, 10, 12, 14)
+  Parallel.forEach(count: s.planes, grain: max(1, 16384 / max(1, s.height * width))) { planes in
+    for p in planes {
+      let plane = UnsafeRawPointer(x + p * s.height * width)
+      let out = UnsafeMutableRawPointer(y + p * outPixels)
+      let at = positions.map { UnsafeMutableRawPointer($0 + p * outPixels) }
+      for i in 0..<outHeight {
+        var j = 0
+        // A row shorter than eight windows is done one by one, and so is the rest of a longer one.
+        while j + 8 <= outWidth {
+          let upper = plane.loadUnaligned(fromByteOffset: (2 * i * width + 2 * j) * 4, as: SIMD16<Float>.self)
+          let lower = plane.loadUnaligned(fromByteOffset: ((2 * i + 1) * width + 2 * j) * 4, as: SIMD16<Float>.self)
+          let first = SIMD8(repeating: Int32(truncatingIfNeeded: 2 * i * width + 2 * j)) &+ steps
+          var best = upper.evenHalf
+          var place = first
+          take(upper.oddHalf, first &+ 1, &best, &place)
+          var bottom = lower.evenHalf
+          var below = first &+ SIMD8(repeating: Int32(truncatingIfNeeded: width))
+          take(lower.oddHalf, below &+ 1, &bottom, &below)
+          take(bottom, below, &best, &place)
+          out.storeBytes(of: best, toByteOffset: (i * outWidth + j) * 4, as: SIMD8<Float>.self)
+          at?.storeBytes(of: place, toByteOffset: (i * outWidth + j) * 4, as: SIMD8<Int32>.self)
+          j += 8
+        }
+        let cells = x + p * s.height * width
+        while j < outWidth {
+          let start = 2 * i * width + 2 * j
+          let right = cells[start + 1] > cells[start] || cells[start + 1].isNaN ? start + 1 : start
+          let under = start + width
+          let lower = cells[under + 1] > cells[under] || cells[under + 1].isNaN ? under + 1 : under
+          let place = cells[lower] > cells[right] || cells[lower].isNaN ? lower : right
+          y[p * outPixels + i * outWidth + j] = cells[place]
+          positions?[p * outPixels + i * outWidth + j] = Int32(truncatingIfNeeded: place)
+          j += 1
+        }
+      }
+    }
+  }
+}
+
+/// best = the larger of best and other, with its place; NaN wins.
+@inline(__always)
+private func take(_ other: SIMD8<Float>, _ otherPlace: SIMD8<Int32>, _ best: inout SIMD8<Float>, _ place: inout SIMD8<Int32>) {
+  let wins = (other .> best) .| (other .!= other)
+  best.replace(with: other, where: wins)
+  place.replace(with: otherPlace, where: wins)
 }
 
 private func maxBackward<T: Real>(

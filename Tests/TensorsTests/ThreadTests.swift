@@ -76,3 +76,23 @@ extension OpTests {
     }
   }
 }
+
+extension OpTests {
+  /// 2 x 2 max pooling in eights against the general loop (f64 takes that one), at widths around the vector's.
+  @Test func poolingInEightsEqualsTheGeneralLoop() throws {
+    RandomState.seed(11)
+    for width in [2, 3, 15, 16, 17, 24, 33, 50] {
+      let x = try Tensor.normal([2, 3, 7, width]).clamped(-0.5, 0.5)  // with many ties
+      try x.sliced(3, from: 0, to: 1).assign(.nan)
+      let wide = try x.cast(.f64)
+      for t in [x, wide] { try t.setRequiresGrad(true) }
+      let (a, b) = (try x.maxPool2d(kernel: (2, 2), stride: (2, 2)), try wide.maxPool2d(kernel: (2, 2), stride: (2, 2)))
+      for (p, q) in zip(try a.values(), try b.values()) { #expect(p == q || (p.isNaN && q.isNaN), "width \(width)") }
+      try a.sum().backward()
+      try b.sum().backward()
+      let (da, db) = (try x.grad?.values(), try wide.grad?.values())
+      if width != 2 { #expect(da?.filter { $0 != 0 }.count == db?.filter { $0 != 0 }.count, "width \(width)") }
+      #expect(da?.reduce(0, +) == db?.reduce(0, +))
+    }
+  }
+}

@@ -1,0 +1,2 @@
+-- Data for training: mini-batches over tensors.
+return { loader = require "data.loader" }

@@ -1,1 +1,0 @@
-// Room DataFrames: see docs/map.md.

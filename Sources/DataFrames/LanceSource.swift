@@ -1,0 +1,93 @@
+package import Columnar
+import Compute
+package import Core
+package import LanceTable
+package import Plan
+
+/// One version of a Lance table as a source. Row ranges of fragments are read in parallel; columns that filters use are
+/// decoded first, the others only for the rows that are left.
+package final class LanceSource: TableSource {
+  package let table: LanceTable
+  package let schema: Schema
+  package let label: String
+  package var rowCount: Int? { table.rowCount }
+
+  package init(_ table: LanceTable) {
+    self.table = table
+    schema = table.schema
+    label = "lance \(table.name) version \(table.version)"
+  }
+
+  /// Any filter over columns of the table.
+  package func accepts(_ filter: Expr) -> Bool { !filter.columns.isEmpty }
+
+  package func scan(_ request: ScanRequest) throws(Failure) -> any TableScan {
+    _ = try schema.selecting(request.columns)
+    return Scan(table, request)
+  }
+
+  private final class Scan: TableScan {
+    private let table: LanceTable
+    private let request: ScanRequest
+    private var fragment = 0
+    private var row = 0
+    private var done = 0
+
+    init(_ table: LanceTable, _ request: ScanRequest) {
+      self.table = table
+      self.request = request
+    }
+
+    func nextPart() throws(Failure) -> ScanPart? {
+      // Without filters a limit is known to be reached.
+      if let limit = request.limit, request.filters.isEmpty, done >= limit { return nil }
+      while fragment < table.fragments.count, row >= table.fragments[fragment].rowCount {
+        fragment += 1
+        row = 0
+      }
+      guard fragment < table.fragments.count else { return nil }
+      var rows = min(max(1, request.batchRows), table.fragments[fragment].rowCount - row)
+      if request.filters.isEmpty, let limit = request.limit { rows = min(rows, limit - done) }
+      let (table, request, position, range) = (table, request, fragment, row..<row + rows)
+      defer {
+        row += rows
+        done += rows
+      }
+      return ScanPart(firstRow: request.filters.isEmpty ? done : nil) {
+        do throws(Failure) { return .success([try LanceSource.read(table, request, position, range)]) } catch {
+          return .failure(error)
+        }
+      }
+    }
+  }
+
+  private static func read(_ table: LanceTable, _ request: ScanRequest, _ fragment: Int, _ rows: Range<Int>) throws(Failure)
+    -> RecordBatch
+  {
+    guard let condition = Expr.conjunction(request.filters) else {
+      if request.columns.isEmpty { return try RecordBatch(schema: Schema([]), columns: [], count: rows.count) }
+      return try table.read(fragment: fragment, columns: request.columns, rows: .range(rows))
+    }
+    let tested = condition.columns
+    let first = try table.read(fragment: fragment, columns: tested, rows: .range(rows))
+    let kept = try Selection.indices(try condition.evaluate(first))
+    let others = request.columns.filter { !tested.contains($0) }
+    let left = kept.count == rows.count ? first : try first.take(kept)
+    if others.isEmpty { return try left.selecting(request.columns) }
+    let wanted = try table.schema.selecting(request.columns)
+    if kept.isEmpty { return try RecordBatch.concatenate([], schema: wanted) }
+    // Most rows left: one run is read faster than many picked rows.
+    let rest: RecordBatch
+    if kept.count * 2 > rows.count {
+      let all = try table.read(fragment: fragment, columns: others, rows: .range(rows))
+      rest = kept.count == rows.count ? all : try all.take(kept)
+    } else {
+      rest = try table.read(fragment: fragment, columns: others, rows: .positions(kept.map { rows.lowerBound + Int($0) }))
+    }
+    var columns: [Column] = []
+    for name in request.columns {
+      columns.append(try tested.contains(name) ? left.column(name) : rest.column(name))
+    }
+    return try RecordBatch(schema: wanted, columns: columns, count: kept.count)
+  }
+}

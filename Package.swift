@@ -68,7 +68,8 @@ let house: [Room] = [
   Room(name: "Engine", layer: 5, needs: ["Plan", "Compute", "Columnar", "Core"]),
   Room(
     name: "DataFrames", layer: 6,
-    needs: ["Engine", "Plan", "Compute", "LanceTable", "LanceFile", "Columnar", "ObjectStore", "Core"]),
+    needs: ["Engine", "Plan", "Compute", "LanceTable", "LanceFile", "Columnar", "ObjectStore", "Core"],
+    isOptimised: true),
   Room(name: "Lake", layer: 6, needs: ["LanceTable", "LanceFile", "Columnar", "ObjectStore", "Core"]),
   // number tower
   Room(name: "TensorKernels", layer: 2, needs: ["Core", "COpenBLAS"], isKernel: true),
@@ -209,3 +210,4 @@ let package = Package(
   dependencies: packages.filter { usedPackages.contains($0.name) }.map(\.dependency),
   targets: targets
 )
+// 

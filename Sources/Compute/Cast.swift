@@ -49,6 +49,17 @@ package enum Cast {
     }
   }
 
+  /// What a cast of `source` to `wanted` gives: a list cast to a plain number type is cast item by item, however deep.
+  package static func target(_ source: DataType, _ wanted: DataType) -> DataType {
+    guard wanted.isNumeric || wanted == .bool else { return wanted }
+    switch source {
+    case .fixedSizeList(let item, let size): return .vector(target(item.type, wanted), size)
+    case .list(let item): return .list(Field("item", target(item.type, wanted)))
+    case .largeList(let item): return .largeList(Field("item", target(item.type, wanted)))
+    default: return wanted
+    }
+  }
+
   /// True when a conversion exists for some values.
   package static func isPossible(_ source: DataType, _ target: DataType) -> Bool {
     if source == target || source == .null { return true }

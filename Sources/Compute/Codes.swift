@@ -129,6 +129,16 @@ package enum Hashing {
         let (p, length) = rows.span(i)
         z[i] = Codes.hash(p, length, seed: start) >> 1
       }
+    } else if case .fixedSizeList = c.type {
+      // The bytes of all items of the row.
+      var items = c
+      while case .fixedSizeList = items.type { items = items.items() }
+      guard let width = items.type.byteWidth, n > 0, items.nullCount == 0 else {
+        throw Failure(.typeMismatch, "hash of \(c.type) values with nulls inside is not possible")
+      }
+      let rowBytes = items.count / n * width
+      let base = UnsafePointer(items.buffers[0].pointer.assumingMemoryBound(to: UInt8.self) + items.offset * width)
+      for i in 0..<n { z[i] = Codes.hash(base + i * rowBytes, rowBytes, seed: start) >> 1 }
     } else {
       throw Failure(.typeMismatch, "hash of \(c.type) values is not possible")
     }
@@ -140,7 +150,7 @@ package enum Hashing {
   package static func isKey(_ type: DataType) -> Bool {
     switch type {
     case .list, .largeList, .structure, .map, .decimal256: false
-    case .fixedSizeList(let f, _): isKey(f.type) && f.type.byteWidth != nil
+    case .fixedSizeList(let f, _): isKey(f.type) && (f.type.byteWidth != nil || f.type.children.count == 1)
     case .dictionary(_, let value): isKey(value)
     default: true
     }

@@ -228,10 +228,7 @@ private struct EncodedRows {
           buffers: key.buffers)
         parts.append((nil, ByteRows(raw), key, 16))
         fixed += 17
-      } else if case .fixedSizeList(let item, let size) = key.type, let width = item.type.byteWidth,
-        key.children[0].nullCount == 0
-      {
-        let items = key.items()
+      } else if let (items, width, size) = EncodedRows.leaves(key) {
         let raw = Column(
           type: .fixedSizeBinary(byteWidth: width * size), count: key.count, validity: try Validity.aligned(key),
           buffers: [try items.buffers[0].slice(offset: items.offset * width, byteCount: items.count * width)])
@@ -279,6 +276,18 @@ private struct EncodedRows {
         }
       }
     }
+  }
+
+  /// The innermost items of fixed-size lists without nulls inside, their width in bytes, and items per row.
+  private static func leaves(_ key: Column) -> (Column, Int, Int)? {
+    guard case .fixedSizeList = key.type else { return nil }
+    var (items, size) = (key, 1)
+    while case .fixedSizeList(_, let n) = items.type {
+      items = items.items()
+      size *= n
+      if items.nullCount > 0 { return nil }
+    }
+    return items.type.byteWidth.map { (items, $0, size) }
   }
 
   func withRows(_ body: (UnsafePointer<UInt8>, UnsafeBufferPointer<Int>) -> Void) {

@@ -60,7 +60,8 @@ final class CSVBlocks {
       }
       if ended {
         if quoted {
-          throw Failure(.corruptData, "csv \(name): the quote opened in line \(quoteLine) is never closed", place: "line \(quoteLine)")
+          throw Failure(
+            .corruptData, "csv \(name): the quote opened in line \(quoteLine) is never closed", place: "line \(quoteLine)")
         }
         let block = CSVBlock(bytes: rest, line: line)
         rest = []
@@ -139,7 +140,8 @@ struct CSVFields {
             if at < end, b[at] == 13, at + 1 == end || b[at + 1] == 10 { at += 1 }
             if at < end, b[at] != separator, b[at] != 10 {
               failure = Failure(
-                .corruptData, "csv \(name) line \(line): text after the closing quote of field \(fields + 1)", place: "line \(line)")
+                .corruptData, "csv \(name) line \(line): text after the closing quote of field \(fields + 1)",
+                place: "line \(line)")
               return
             }
           } else {
@@ -165,7 +167,8 @@ struct CSVFields {
         }
         if fields != width {
           failure = Failure(
-            .corruptData, "csv \(name) line \(recordLine): \(fields) fields where \(width) are expected", place: "line \(recordLine)")
+            .corruptData, "csv \(name) line \(recordLine): \(fields) fields where \(width) are expected",
+            place: "line \(recordLine)")
           return
         }
         lines.append(recordLine)

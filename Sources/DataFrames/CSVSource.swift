@@ -28,23 +28,28 @@ package final class CSVSource: TableSource {
   package let schema: Schema
   package let label: String
   package var rowCount: Int? { nil }
-  private let path: String
+  private let opener: FileOpener
   private let name: String
   private let options: CSVOptions
   private let separator: UInt8
 
   /// - Parameter name: how messages call the file.
-  package init(path: String, name: String, options: CSVOptions = CSVOptions()) throws(Failure) {
+  package init(opener: @escaping FileOpener, name: String, options: CSVOptions = CSVOptions()) throws(Failure) {
     guard let byte = options.separator.asciiValue, byte != 34, byte != 10, byte != 13 else {
       throw Failure(.invalidArgument, "csv: the separator must be one ASCII character, not a quote or newline")
     }
     guard options.inferRows >= 0 else { throw Failure(.invalidArgument, "csv: infer_rows must not be negative") }
-    self.path = path
+    self.opener = opener
     self.name = name
     self.options = options
     separator = byte
     label = "csv \(name)"
-    schema = try CSVSource.infer(CSVBlocks(try TextFile(path, name: name), name: name), options, byte, name)
+    schema = try CSVSource.infer(CSVBlocks(try TextFile(opener, name: name), name: name), options, byte, name)
+  }
+
+  /// A file by its path, which is trusted.
+  package convenience init(path: String, name: String, options: CSVOptions = CSVOptions()) throws(Failure) {
+    try self.init(opener: TextFile.opener(path, name: name), name: name, options: options)
   }
 
   package func accepts(_ filter: Expr) -> Bool { false }
@@ -55,7 +60,7 @@ package final class CSVSource: TableSource {
       let at = try schema.index(of: name)
       columns.append((schema.fields[at], at))
     }
-    let blocks = CSVBlocks(try TextFile(path, name: name), name: name)
+    let blocks = CSVBlocks(try TextFile(opener, name: name), name: name)
     return Scan(self, blocks, columns)
   }
 

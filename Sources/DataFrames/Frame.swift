@@ -91,7 +91,7 @@ package struct Frame: Sendable {
   package func count() throws(Failure) -> Int {
     if case .scan(let source, _, let filters, nil) = plan.node, filters.isEmpty, let known = source.rowCount { return known }
     let execution = try Execution(try plan.aggregate(keys: [], [NamedExpr("count", .aggregate(.count, nil))]))
-    return Int(try execution.collect().columns[0].values(of: Int64.self).first ?? 0)
+    return Int(try execution.collect().columns[0].json(0).intValue ?? 0)
   }
 
   /// How often each combination of values of `names` occurs, most frequent first.

@@ -17,20 +17,25 @@ package final class JSONLinesSource: TableSource {
   package let schema: Schema
   package let label: String
   package var rowCount: Int? { nil }
-  private let path: String
+  private let opener: FileOpener
   private let name: String
 
-  package init(path: String, name: String, options: JSONLinesOptions = JSONLinesOptions()) throws(Failure) {
-    self.path = path
+  package init(opener: @escaping FileOpener, name: String, options: JSONLinesOptions = JSONLinesOptions()) throws(Failure) {
+    self.opener = opener
     self.name = name
     label = "jsonl \(name)"
-    schema = try JSONLinesSource.infer(path, name, options)
+    schema = try JSONLinesSource.infer(opener, name, options)
+  }
+
+  /// A file by its path, which is trusted.
+  package convenience init(path: String, name: String, options: JSONLinesOptions = JSONLinesOptions()) throws(Failure) {
+    try self.init(opener: TextFile.opener(path, name: name), name: name, options: options)
   }
 
   package func accepts(_ filter: Expr) -> Bool { false }
 
   package func scan(_ request: ScanRequest) throws(Failure) -> any TableScan {
-    Scan(self, LineBlocks(try TextFile(path, name: name), name: name), try schema.selecting(request.columns))
+    Scan(self, LineBlocks(try TextFile(opener, name: name), name: name), try schema.selecting(request.columns))
   }
 
   private final class Scan: TableScan {
@@ -91,7 +96,9 @@ package final class JSONLinesSource: TableSource {
         throw Failure(.corruptData, "jsonl \(name) line \(line): \(error.message)", place: "line \(line)")
       }
       guard let object = value.objectValue else {
-        throw Failure(.corruptData, "jsonl \(name) line \(line): an object is expected, this is of type \(value.kind)", place: "line \(line)")
+        throw Failure(
+          .corruptData, "jsonl \(name) line \(line): an object is expected, this is of type \(value.kind)",
+          place: "line \(line)")
       }
       rows.append(object)
       lines.append(line)
@@ -99,8 +106,8 @@ package final class JSONLinesSource: TableSource {
     return (rows, lines)
   }
 
-  private static func infer(_ path: String, _ name: String, _ options: JSONLinesOptions) throws(Failure) -> Schema {
-    let blocks = LineBlocks(try TextFile(path, name: name), name: name)
+  private static func infer(_ opener: FileOpener, _ name: String, _ options: JSONLinesOptions) throws(Failure) -> Schema {
+    let blocks = LineBlocks(try TextFile(opener, name: name), name: name)
     var (rows, lines): ([JSONObject], [Int]) = ([], [])
     while rows.count < max(1, options.inferRows), let block = try blocks.next() {
       let (more, places) = try objects(block, name, limit: max(1, options.inferRows) - rows.count)

@@ -48,14 +48,19 @@ package final class LanceSource: TableSource {
       guard fragment < table.fragments.count else { return nil }
       var rows = min(max(1, request.batchRows), table.fragments[fragment].rowCount - row)
       if request.filters.isEmpty, let limit = request.limit { rows = min(rows, limit - done) }
-      let (table, request, position, range) = (table, request, fragment, row..<row + rows)
+      let (table, request, position, range, first) = (table, request, fragment, row..<row + rows, done)
       defer {
         row += rows
         done += rows
       }
       return ScanPart(firstRow: request.filters.isEmpty ? done : nil) {
         do throws(Failure) { return .success([try LanceSource.read(table, request, position, range)]) } catch {
-          return .failure(error)
+          var failure = error
+          if let row = error.details["row"]?.intValue, error.details["expression"] != nil {
+            failure.place = "row \(first + Int(row)) of lance \(table.name) version \(table.version)"
+            failure.details = [:]
+          }
+          return .failure(failure)
         }
       }
     }

@@ -6,20 +6,31 @@ import Core
   import Darwin
 #endif
 
+/// Opens a file for reading and gives its descriptor, which the caller closes. Called once per reading of a source.
+package typealias FileOpener = @Sendable () throws(Failure) -> Int32
+
 /// A file read front to back in large pieces.
 final class TextFile {
   private let descriptor: Int32
   private let name: String
   let byteCount: Int
 
-  /// - Throws: `FILE_NOT_FOUND`, `IO_ERROR`.
-  init(_ path: String, name: String) throws(Failure) {
-    let fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-    guard fd >= 0 else {
-      throw errno == ENOENT
-        ? Failure(.fileNotFound, "file '\(name)' does not exist")
-        : Failure(.ioError, "file '\(name)' cannot be opened: \(String(cString: strerror(errno)))")
+  /// Opens `path`, a path that is trusted.
+  static func opener(_ path: String, name: String) -> FileOpener {
+    { () throws(Failure) in
+      let fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+      guard fd >= 0 else {
+        throw errno == ENOENT
+          ? Failure(.fileNotFound, "file '\(name)' does not exist")
+          : Failure(.ioError, "file '\(name)' cannot be opened: \(String(cString: strerror(errno)))")
+      }
+      return fd
     }
+  }
+
+  /// - Throws: `FILE_NOT_FOUND`, `IO_ERROR`, what `opener` throws.
+  init(_ opener: FileOpener, name: String) throws(Failure) {
+    let fd = try opener()
     var info = stat()
     guard fstat(fd, &info) == 0, info.st_mode & S_IFMT == S_IFREG else {
       close(fd)

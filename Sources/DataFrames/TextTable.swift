@@ -16,7 +16,9 @@ package enum TextTable {
     var columns: [[String]] = []
     var right: [Bool] = []
     for (field, column) in zip(batch.schema.fields, batch.columns) {
-      columns.append([clean(field.name, cellWidth), clean(field.type.description, cellWidth)] + (0..<batch.count).map { cell(column, $0, cellWidth) })
+      columns.append(
+        [clean(field.name, cellWidth), clean(field.type.description, cellWidth)]
+          + (0..<batch.count).map { cell(column, $0, cellWidth) })
       right.append(field.type.isNumeric)
     }
     var lines: [String] = []
@@ -45,7 +47,8 @@ package enum TextTable {
     switch column.json(row) {
     case .null: return "null"
     case .string(let text): return clean(text, width)
-    case .double(let d): return d == d.rounded() && abs(d) < 1e15 ? "\(d)" : JSONValue.double(d).text() == "null" ? "\(d)" : "\(d)"
+    case .double(let d):
+      return d == d.rounded() && abs(d) < 1e15 ? "\(d)" : JSONValue.double(d).text() == "null" ? "\(d)" : "\(d)"
     case .array(let items):
       let shown = items.prefix(4).map { $0.text() }.joined(separator: ", ")
       return clean("[\(shown)\(items.count > 4 ? ", ... \(items.count) in all" : "")]", width + 16)

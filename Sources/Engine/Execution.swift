@@ -11,6 +11,13 @@ package struct CheckResult: Sendable, Hashable {
   package var checked: Int
   /// Rows that did not pass.
   package var violations: Int
+
+  package init(name: String, action: Check.Action, checked: Int, violations: Int) {
+    self.name = name
+    self.action = action
+    self.checked = checked
+    self.violations = violations
+  }
 }
 
 /// A plan that runs: a stream of batches. Used by one thread; the work behind it runs on all cores.

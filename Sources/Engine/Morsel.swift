@@ -71,14 +71,33 @@ final class ScanParts: PartSource {
     guard let part = try scan.nextPart() else { return nil }
     let label = label
     return {
-      part.read().map { batches in
+      do throws(Failure) {
         var row = part.firstRow
-        return batches.map { batch in
-          defer { row = row.map { $0 + batch.count } }
-          return Morsel(batch: batch, origin: .init(label: label, firstRow: row))
+        var morsels: [Morsel] = []
+        for batch in try part.read().get() {
+          morsels.append(Morsel(batch: try ScanParts.decoded(batch), origin: .init(label: label, firstRow: row)))
+          row = row.map { $0 + batch.count }
         }
-      }
+        return .success(morsels)
+      } catch { return .failure(error) }
     }
+  }
+}
+
+extension ScanParts {
+  /// Dictionary columns as plain ones: plans know values only.
+  static func decoded(_ batch: RecordBatch) throws(Failure) -> RecordBatch {
+    var fields = batch.schema.fields
+    var columns = batch.columns
+    var changed = false
+    for (i, field) in fields.enumerated() {
+      guard case .dictionary(_, let value) = field.type else { continue }
+      fields[i].type = value
+      columns[i] = try columns[i].decodingDictionary()
+      changed = true
+    }
+    return changed
+      ? try RecordBatch(schema: Schema(fields, metadata: batch.schema.metadata), columns: columns, count: batch.count) : batch
   }
 }
 

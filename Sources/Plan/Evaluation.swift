@@ -28,7 +28,7 @@ extension Expr {
     case .cast(let e, let type, let lenient):
       let x = try e.evaluate(batch)
       return try named { () throws(Failure) in
-        let column = try Cast.cast(x.column, to: type, lenient: lenient)
+        let column = try Cast.cast(x.column, to: Cast.target(x.type, type), lenient: lenient)
         return x.isConstant ? Operand(constant: column, count: n) : Operand(column)
       }
     case .function(let f, let arguments):

@@ -7,7 +7,7 @@ extension Literal {
   /// `u8 < 10` stays u8 and `f32 / 255` stays f32; else int64, f64, string. Text that meets a date or timestamp is read as one.
   func type(meeting other: DataType?) -> DataType {
     var target = other
-    if let list = other, case .fixedSizeList(let item, _) = list { target = item.type }
+    while let list = target, case .fixedSizeList(let item, _) = list { target = item.type }
     switch self {
     case .null: return .null
     case .bool: return .bool
@@ -87,8 +87,9 @@ extension Expr {
       let type = try e.type(in: schema)
       guard let result = Arithmetic.negated(type) else { throw fail("-\(type) is not possible") }
       return result
-    case .cast(let e, let target, _):
+    case .cast(let e, let wanted, _):
       let type = try e.type(in: schema)
+      let target = Cast.target(type, wanted)
       guard Cast.isPossible(type, target) else { throw fail("\(type) cannot be cast to \(target)") }
       return target
     case .function(let f, let arguments): return try functionType(f, arguments, schema)
@@ -198,7 +199,6 @@ extension Expr {
       return .list(Field("item", .utf8))
     case .hash:
       let type = try first.type(in: schema)
-      if case .fixedSizeList = type { throw fail("\(type) values have no hash") }
       guard Hashing.isKey(type) else { throw fail("\(type) values have no hash") }
       return .int64
     case .flatten:

@@ -1,1 +1,0 @@
-// Room LuaData: see docs/map.md.

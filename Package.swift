@@ -210,4 +210,3 @@ let package = Package(
   dependencies: packages.filter { usedPackages.contains($0.name) }.map(\.dependency),
   targets: targets
 )
-// 

@@ -3,6 +3,9 @@ import Compute
 package import Core
 package import Plan
 
+/// Opens a file for reading and gives its descriptor, which the caller closes. Called once per reading of a source.
+package typealias FileOpener = @Sendable () throws(Failure) -> Int32
+
 /// How a CSV file is read.
 package struct CSVOptions: Sendable {
   /// The first record holds the column names; otherwise they are column_1, column_2 ...

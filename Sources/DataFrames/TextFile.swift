@@ -6,9 +6,6 @@ import Core
   import Darwin
 #endif
 
-/// Opens a file for reading and gives its descriptor, which the caller closes. Called once per reading of a source.
-package typealias FileOpener = @Sendable () throws(Failure) -> Int32
-
 /// A file read front to back in large pieces.
 final class TextFile {
   private let descriptor: Int32

@@ -1,6 +1,6 @@
-package import Columnar
+import Columnar
 import Compute
-package import Core
+import Core
 import DataFrames
 import LanceTable
 package import LuaHost
@@ -18,7 +18,10 @@ package enum LuaDataFrames {
   private static let expressions: [Fn] = [
     Fn("col", "fun(name: string): Expr", "A column by name.") { call in try call.push(.column(try call.string(1))) },
     Fn("lit", "fun(value: any): Expr", "A constant.") { call in try call.push(.literal(try call.literal(1))) },
-    Fn("when", "fun(condition: Expr, value: any): When", "A choice: df.when(cond, \"a\"):otherwise \"b\"; values that are strings are constants.") { call in
+    Fn(
+      "when", "fun(condition: Expr, value: any): When",
+      "A choice: df.when(cond, \"a\"):otherwise \"b\"; values that are strings are constants."
+    ) { call in
       try call.push(object: LuaWhen([.init(try call.object(1, as: LuaExpr.self).expr, try call.operand(2))]))
     },
     Fn("count", "fun(): Expr", "Rows per group, in agg { n = df.count() }.") { call in try call.push(.aggregate(.count, nil)) },
@@ -28,7 +31,9 @@ package enum LuaDataFrames {
       guard !list.isEmpty else { throw Failure(.plain, "coalesce needs at least one expression") }
       return try call.push(.function(.coalesce, list))
     },
-    Fn("concat_str", "fun(parts: any[], opts?: {separator?: string}): Expr", "Strings behind each other; null where one is null.") { call in
+    Fn(
+      "concat_str", "fun(parts: any[], opts?: {separator?: string}): Expr", "Strings behind each other; null where one is null."
+    ) { call in
       var list: [Expr] = []
       try call.forEachElement(1) { _ in list.append(try call.operand(-1)) }
       guard !list.isEmpty else { throw Failure(.plain, "concat_str needs at least one expression") }
@@ -37,18 +42,23 @@ package enum LuaDataFrames {
   ]
 
   private static let sources: [Fn] = [
-    Fn("read_lance", "fun(name: string, opts?: {version?: integer, tag?: string}): Frame",
-      "A data set of the lake by name (also name#version, name@tag or its path), or a .lance folder below a data root.") { call in
+    Fn(
+      "read_lance", "fun(name: string, opts?: {version?: integer, tag?: string}): Frame",
+      "A data set of the lake by name (also name#version, name@tag or its path), or a .lance folder below a data root."
+    ) { call in
       let options = try call.options(2)
       return try call.push(
         Frame(
           LanceSource(
             try LuaLake.table(
-              call, try call.string(1), version: try options.integer("version", in: 1...Int.max), tag: try options.string("tag")))))
+              call, try call.string(1), version: try options.integer("version", in: 1...Int.max), tag: try options.string("tag")
+            ))))
     },
-    Fn("read_csv",
+    Fn(
+      "read_csv",
       "fun(path: string, opts?: {header?: boolean, separator?: string, null_values?: string[], schema?: table, infer_rows?: integer}): Frame",
-      "A CSV file (RFC 4180). Types are inferred from the first infer_rows (1000) records unless schema = { column = \"type\" } names them.") { call in
+      "A CSV file (RFC 4180). Types are inferred from the first infer_rows (1000) records unless schema = { column = \"type\" } names them."
+    ) { call in
       let given = try call.options(2)
       var options = CSVOptions()
       options.header = try given.boolean("header") ?? true
@@ -62,8 +72,10 @@ package enum LuaDataFrames {
       let path = try call.string(1)
       return try call.push(Frame(try CSVSource(opener: try opener(call, path), name: lastName(path), options: options)))
     },
-    Fn("read_jsonl", "fun(path: string, opts?: {schema?: table, infer_rows?: integer}): Frame",
-      "A file with one JSON object per line.") { call in
+    Fn(
+      "read_jsonl", "fun(path: string, opts?: {schema?: table, infer_rows?: integer}): Frame",
+      "A file with one JSON object per line."
+    ) { call in
       let given = try call.options(2)
       var options = JSONLinesOptions()
       options.inferRows = try given.integer("infer_rows", in: 1...10_000_000) ?? 1000
@@ -71,8 +83,10 @@ package enum LuaDataFrames {
       let path = try call.string(1)
       return try call.push(Frame(try JSONLinesSource(opener: try opener(call, path), name: lastName(path), options: options)))
     },
-    Fn("from_columns", "fun(columns: table<string, any>, opts?: {schema?: table, order?: string[]}): Frame",
-      "A frame over lists, IDX files and tensors (these without a copy; more dimensions become fixed-size lists). Columns are ordered by name, or as `order` says.") { call in
+    Fn(
+      "from_columns", "fun(columns: table<string, any>, opts?: {schema?: table, order?: string[]}): Frame",
+      "A frame over lists, IDX files and tensors (these without a copy; more dimensions become fixed-size lists). Columns are ordered by name, or as `order` says."
+    ) { call in
       let options = try call.options(2)
       let given = try types(try options.json("schema"))
       var columns: [(name: String, column: Column)] = []
@@ -82,8 +96,10 @@ package enum LuaDataFrames {
       }
       return try call.push(try frame(columns, order: try options.strings("order")))
     },
-    Fn("from_rows", "fun(rows: table[], opts?: {schema?: table, order?: string[]}): Frame",
-      "A frame over a list of tables, one per row. Columns are ordered by name, or as `order` says.") { call in
+    Fn(
+      "from_rows", "fun(rows: table[], opts?: {schema?: table, order?: string[]}): Frame",
+      "A frame over a list of tables, one per row. Columns are ordered by name, or as `order` says."
+    ) { call in
       let options = try call.options(2)
       let given = try types(try options.json("schema"))
       let rows = try call.json(1).arrayValue ?? []
@@ -98,7 +114,8 @@ package enum LuaDataFrames {
       }
       return try call.push(try frame(columns, order: try options.strings("order")))
     },
-    Fn("concat", "fun(frames: Frame[]): Frame", "The rows of all frames, one after the other; columns are matched by name.") { call in
+    Fn("concat", "fun(frames: Frame[]): Frame", "The rows of all frames, one after the other; columns are matched by name.") {
+      call in
       var frames: [Frame] = []
       try call.forEachElement(1) { _ in frames.append(try call.object(-1, as: LuaFrame.self).frame) }
       return try call.push(try Frame.concat(frames))
@@ -122,7 +139,9 @@ package enum LuaDataFrames {
     }
     var out: [(name: String, type: DataType)] = []
     for (name, type) in object {
-      guard let text = type.stringValue else { throw Failure(.plain, "schema: the type of '\(name)' must be a string such as \"f64\"") }
+      guard let text = type.stringValue else {
+        throw Failure(.plain, "schema: the type of '\(name)' must be a string such as \"f64\"")
+      }
       out.append((name, try DataType(parsing: text)))
     }
     return out.sorted { $0.name < $1.name }
@@ -142,7 +161,9 @@ package enum LuaDataFrames {
   }
 
   /// A Lua value as a column: a numeric array without a copy, a list of numbers in one go, other lists value by value.
-  private static func column(_ call: borrowing Call, _ index: Int32, _ name: String, _ type: DataType?) throws(Failure) -> Column {
+  private static func column(_ call: borrowing Call, _ index: Int32, _ name: String, _ type: DataType?) throws(Failure)
+    -> Column
+  {
     if let array = call.numericArray(index) {
       let made = try column(array, name)
       return try type.map { type throws(Failure) in try Cast.cast(made, to: Cast.target(made.type, type)) } ?? made
@@ -190,7 +211,9 @@ package enum LuaDataFrames {
   private static func column(_ array: any NumericArray, _ name: String) throws(Failure) -> Column {
     let buffer = try array.denseBuffer()
     let shape = array.shape
-    guard let rows = shape.first else { throw Failure(.shapeMismatch, "column '\(name)' is one number; a column needs at least one dimension") }
+    guard let rows = shape.first else {
+      throw Failure(.shapeMismatch, "column '\(name)' is one number; a column needs at least one dimension")
+    }
     var total = 1
     for size in shape {
       let (product, overflow) = total.multipliedReportingOverflow(by: size)

@@ -1,6 +1,6 @@
-package import Columnar
+import Columnar
 import Compute
-package import Core
+import Core
 package import LuaHost
 package import Plan
 
@@ -47,7 +47,9 @@ extension Call {
 }
 
 extension LuaExpr {
-  private static func function(_ name: String, _ signature: String, _ doc: String, _ make: @escaping @Sendable (Expr) -> Expr) -> Fn {
+  private static func function(_ name: String, _ signature: String, _ doc: String, _ make: @escaping @Sendable (Expr) -> Expr)
+    -> Fn
+  {
     Fn(name, signature, doc) { call in try call.push(make(try call.selfExpr())) }
   }
 
@@ -78,7 +80,10 @@ extension LuaExpr {
     Fn("alias", "fun(self: Expr, name: string): Expr", "The same values as column `name`.") { call in
       try call.push(.alias(try call.selfExpr(), try call.string(2)))
     },
-    Fn("cast", "fun(self: Expr, type: string): Expr", "As another type, such as \"f32\"; a value that does not fit is an error. Lists are cast item by item.") {
+    Fn(
+      "cast", "fun(self: Expr, type: string): Expr",
+      "As another type, such as \"f32\"; a value that does not fit is an error. Lists are cast item by item."
+    ) {
       call in try call.push(.cast(try call.selfExpr(), try DataType(parsing: try call.string(2)), lenient: false))
     },
     Fn("try_cast", "fun(self: Expr, type: string): Expr", "As another type; a value that does not fit becomes null.") { call in
@@ -87,11 +92,16 @@ extension LuaExpr {
     function("is_null", "fun(self: Expr): Expr", "True where the value is null.") { .function(.isNull, [$0]) },
     function("is_not_null", "fun(self: Expr): Expr", "True where the value is not null.") { .function(.isNotNull, [$0]) },
     function("is_nan", "fun(self: Expr): Expr", "True where the value is NaN (which is not null).") { .function(.isNaN, [$0]) },
-    function("is_finite", "fun(self: Expr): Expr", "True where the value is neither NaN nor infinite.") { .function(.isFinite, [$0]) },
+    function("is_finite", "fun(self: Expr): Expr", "True where the value is neither NaN nor infinite.") {
+      .function(.isFinite, [$0])
+    },
     Fn("fill_null", "fun(self: Expr, value: any): Expr", "Nulls replaced by a constant or another expression.") { call in
       try call.push(.function(.coalesce, [try call.selfExpr(), try call.operand(2)]))
     },
-    Fn("hash", "fun(self: Expr, seed?: integer): Expr", "A number from 0 to 2^63 - 1 that is the same on every machine; for splits and samples.") { call in
+    Fn(
+      "hash", "fun(self: Expr, seed?: integer): Expr",
+      "A number from 0 to 2^63 - 1 that is the same on every machine; for splits and samples."
+    ) { call in
       try call.push(.function(.hash(seed: Int64(try call.optionalInteger(2) ?? 0)), [try call.selfExpr()]))
     },
   ]
@@ -100,11 +110,13 @@ extension LuaExpr {
     Math.Function.allCases.map { f in
       function(f.rawValue, "fun(self: Expr): Expr", "\(f.rawValue) of every number.") { .function(.math(f), [$0]) }
     } + [
-      Fn("round", "fun(self: Expr, digits?: integer): Expr", "Rounded, half away from zero, to `digits` decimals (default 0).") { call in
+      Fn("round", "fun(self: Expr, digits?: integer): Expr", "Rounded, half away from zero, to `digits` decimals (default 0).")
+      { call in
         try call.push(.function(.round(digits: try call.optionalInteger(2) ?? 0), [try call.selfExpr()]))
       },
       Fn("clip", "fun(self: Expr, low?: number, high?: number): Expr", "Not below low, not above high.") { call in
-        try call.push(.function(.clip(low: try call.optionalNumber(2), high: try call.optionalNumber(3)), [try call.selfExpr()]))
+        try call.push(
+          .function(.clip(low: try call.optionalNumber(2), high: try call.optionalNumber(3)), [try call.selfExpr()]))
       },
     ]
 
@@ -113,14 +125,20 @@ extension LuaExpr {
       function(t.rawValue, "fun(self: Expr): Expr", "\(t.rawValue) of every string.") { .function(.text(t), [$0]) }
     }
     + Strings.Test.allCases.map { t in
-      Fn(t.rawValue, "fun(self: Expr, text: any): Expr", "True where the string \(t.rawValue.replacing("_", with: " ")) `text` (plain text).") { call in
+      Fn(
+        t.rawValue, "fun(self: Expr, text: any): Expr",
+        "True where the string \(t.rawValue.replacing("_", with: " ")) `text` (plain text)."
+      ) { call in
         try call.push(.function(.textTest(t), [try call.selfExpr(), try call.operand(2)]))
       }
     } + [
       Fn("replace", "fun(self: Expr, old: string, new: string): Expr", "Every `old` replaced by `new` (plain text).") { call in
         try call.push(.function(.replace(old: try call.string(2), new: try call.string(3)), [try call.selfExpr()]))
       },
-      Fn("slice", "fun(self: Expr, start: integer, length?: integer): Expr", "Characters from position `start` (1 is the first, -1 the last).") { call in
+      Fn(
+        "slice", "fun(self: Expr, start: integer, length?: integer): Expr",
+        "Characters from position `start` (1 is the first, -1 the last)."
+      ) { call in
         try call.push(.function(.slice(start: try call.integer(2), length: try call.optionalInteger(3)), [try call.selfExpr()]))
       },
       function("length", "fun(self: Expr): Expr", "Characters of every string.") { .function(.textLength(bytes: false), [$0]) },
@@ -132,14 +150,18 @@ extension LuaExpr {
 
   private static let lists: [Fn] =
     [
-      function("flatten", "fun(self: Expr): Expr", "Lists of lists as one list: 28x28 becomes 784.") { .function(.flatten, [$0]) },
+      function("flatten", "fun(self: Expr): Expr", "Lists of lists as one list: 28x28 becomes 784.") {
+        .function(.flatten, [$0])
+      },
       function("len", "fun(self: Expr): Expr", "Items of every list.") { .function(.listLength, [$0]) },
       Fn("get", "fun(self: Expr, position: integer): Expr", "One item of every list; 1 is the first, -1 the last.") { call in
         try call.push(.function(.listGet(try call.integer(2)), [try call.selfExpr()]))
       },
     ]
     + Lists.Reduction.allCases.map { r in
-      function(r.rawValue, "fun(self: Expr): Expr", "\(r.rawValue.dropFirst(5)) of the items of every list.") { .function(.listReduce(r), [$0]) }
+      function(r.rawValue, "fun(self: Expr): Expr", "\(r.rawValue.dropFirst(5)) of the items of every list.") {
+        .function(.listReduce(r), [$0])
+      }
     }
 
   private static func aggregate(_ name: String, _ doc: String, _ aggregate: Aggregate) -> Fn {
@@ -184,8 +206,11 @@ extension LuaExpr {
     arithmetic("__add", .add), arithmetic("__sub", .subtract), arithmetic("__mul", .multiply), arithmetic("__div", .divide),
     arithmetic("__idiv", .floorDivide), arithmetic("__mod", .modulo), arithmetic("__pow", .power),
     Fn("__unm", "fun(a: Expr, b: any): Expr", "-a.") { call in try call.push(.negate(try call.selfExpr())) },
-    Fn("__band", "fun(a: any, b: any): Expr", "a and b.") { call in try call.push(.and(try call.operand(1), try call.operand(2))) },
-    Fn("__bor", "fun(a: any, b: any): Expr", "a or b.") { call in try call.push(.or(try call.operand(1), try call.operand(2))) },
+    Fn("__band", "fun(a: any, b: any): Expr", "a and b.") { call in
+      try call.push(.and(try call.operand(1), try call.operand(2)))
+    },
+    Fn("__bor", "fun(a: any, b: any): Expr", "a or b.") { call in try call.push(.or(try call.operand(1), try call.operand(2)))
+    },
     Fn("__bxor", "fun(a: any, b: any): Expr", "Either a or b.") { call in
       try call.push(.function(.xor, [try call.operand(1), try call.operand(2)]))
     },
@@ -206,7 +231,8 @@ final class LuaWhen: LuaObject {
   static let luaType = ObjectType(
     "When", "The beginning of a choice: add :when(condition, value), end with :otherwise(value).",
     [
-      Fn("when", "fun(self: When, condition: Expr, value: any): When", "Another case, tried when those before are not true.") { call in
+      Fn("when", "fun(self: When, condition: Expr, value: any): When", "Another case, tried when those before are not true.") {
+        call in
         let cases = try call.object(1, as: LuaWhen.self).cases
         return try call.push(object: LuaWhen(cases + [.init(try call.object(2, as: LuaExpr.self).expr, try call.operand(3))]))
       },

@@ -1,6 +1,6 @@
-package import Columnar
+import Columnar
 import Compute
-package import Core
+import Core
 package import DataFrames
 import Engine
 import Lake
@@ -16,7 +16,8 @@ package final class LuaFrame: LuaObject {
   package static let luaType = ObjectType(
     "Frame",
     "A table that is described, not computed. Methods give new frames; rows are read by collect, rows, batches, count, show and write.",
-    shaping + grouping + running, metamethods: [
+    shaping + grouping + running,
+    metamethods: [
       Fn("__tostring", "fun(self: Frame): string", "Column names and types.") { call in
         let fields = try call.selfFrame().schema.fields.map { "\($0.name): \($0.type)" }
         return call.push("Frame(\(fields.joined(separator: ", ")))")
@@ -61,7 +62,8 @@ extension Call {
       if call.isString(at) {
         let name = try call.string(at)
         let down = name.hasPrefix("-")
-        keys.append(SortKey(.column(down ? String(name.dropFirst()) : name), descending: down != descending, nullsFirst: nullsFirst))
+        keys.append(
+          SortKey(.column(down ? String(name.dropFirst()) : name), descending: down != descending, nullsFirst: nullsFirst))
       } else {
         keys.append(SortKey(try call.column(at), descending: descending, nullsFirst: nullsFirst))
       }
@@ -100,15 +102,22 @@ extension LuaFrame {
   }
 
   private static let shaping: [Fn] = [
-    Fn("select", "fun(self: Frame, ...: any): Frame", "These columns: names and expressions, one by one or in a table; { x = expr } names the result.") { call in
+    Fn(
+      "select", "fun(self: Frame, ...: any): Frame",
+      "These columns: names and expressions, one by one or in a table; { x = expr } names the result."
+    ) { call in
       guard call.count >= 2 else { throw Failure(.plain, "select needs at least one column") }
       return try call.push(try call.selfFrame().select(try call.namedColumns(from: 2)))
     },
-    Fn("with", "fun(self: Frame, columns: any, value?: any): Frame", "All columns, and new ones: with(\"x\", expr) or with { x = expr }; a known name is replaced.") { call in
+    Fn(
+      "with", "fun(self: Frame, columns: any, value?: any): Frame",
+      "All columns, and new ones: with(\"x\", expr) or with { x = expr }; a known name is replaced."
+    ) { call in
       try with(call)
     },
     Fn("with_columns", "fun(self: Frame, columns: any, value?: any): Frame", "The same as with.") { call in try with(call) },
-    Fn("where", "fun(self: Frame, condition: any): Frame", "Rows for which the condition is true.") { call in try filter(call) },
+    Fn("where", "fun(self: Frame, condition: any): Frame", "Rows for which the condition is true.") { call in try filter(call)
+    },
     Fn("filter", "fun(self: Frame, condition: any): Frame", "The same as where.") { call in try filter(call) },
     Fn("rename", "fun(self: Frame, names: table<string, string>): Frame", "rename { old = \"new\" }.") { call in
       var names: [(old: String, new: String)] = []
@@ -126,7 +135,8 @@ extension LuaFrame {
       }
       return try call.push(try call.selfFrame().cast(types))
     },
-    Fn("limit", "fun(self: Frame, rows: integer, offset?: integer): Frame", "At most `rows` rows, after the first `offset`.") { call in
+    Fn("limit", "fun(self: Frame, rows: integer, offset?: integer): Frame", "At most `rows` rows, after the first `offset`.") {
+      call in
       try call.push(try call.selfFrame().limit(try call.integer(2, in: 0...Int.max), offset: try call.optionalInteger(3) ?? 0))
     },
     Fn("head", "fun(self: Frame, rows?: integer): Frame", "The first rows (10).") { call in
@@ -135,55 +145,77 @@ extension LuaFrame {
     Fn("offset", "fun(self: Frame, rows: integer): Frame", "Without the first rows.") { call in
       try call.push(try call.selfFrame().limit(nil, offset: try call.integer(2, in: 0...Int.max)))
     },
-    Fn("sort", "fun(self: Frame, by: any, opts?: {descending?: boolean, nulls_first?: boolean}): Frame",
-      "Sorted by columns: \"x\", { \"x\", \"-y\" } (minus: descending) or expressions. Stable; nulls come last, NaN before them.") { call in
+    Fn(
+      "sort", "fun(self: Frame, by: any, opts?: {descending?: boolean, nulls_first?: boolean}): Frame",
+      "Sorted by columns: \"x\", { \"x\", \"-y\" } (minus: descending) or expressions. Stable; nulls come last, NaN before them."
+    ) { call in
       let options = try call.options(3)
       let keys = try call.sortKeys(
-        from: 2, descending: try options.boolean("descending") ?? false, nullsFirst: try options.boolean("nulls_first") ?? false)
+        from: 2, descending: try options.boolean("descending") ?? false, nullsFirst: try options.boolean("nulls_first") ?? false
+      )
       return try call.push(try call.selfFrame().sort(keys))
     },
-    Fn("distinct", "fun(self: Frame, ...: any): Frame", "The first row of each combination of these columns (all columns without any).") { call in
+    Fn(
+      "distinct", "fun(self: Frame, ...: any): Frame",
+      "The first row of each combination of these columns (all columns without any)."
+    ) { call in
       try distinct(call)
     },
     Fn("unique", "fun(self: Frame, ...: any): Frame", "The same as distinct.") { call in try distinct(call) },
-    Fn("with_row_index", "fun(self: Frame, name?: string, start?: integer): Frame", "Row numbers as first column (\"index\"), from 1 or `start`.") { call in
-      try call.push(try call.selfFrame().rowIndex(try call.optionalString(2) ?? "index", start: Int64(try call.optionalInteger(3) ?? 1)))
+    Fn(
+      "with_row_index", "fun(self: Frame, name?: string, start?: integer): Frame",
+      "Row numbers as first column (\"index\"), from 1 or `start`."
+    ) { call in
+      try call.push(
+        try call.selfFrame().rowIndex(try call.optionalString(2) ?? "index", start: Int64(try call.optionalInteger(3) ?? 1)))
     },
-    Fn("check", "fun(self: Frame, name: string, condition: Expr, action?: \"drop\"|\"fail\"|\"flag\"): Frame",
-      "A data test: rows for which the condition is not true are dropped, end the run (default), or are flagged in a column of that name. write reports the counts.") { call in
+    Fn(
+      "check", "fun(self: Frame, name: string, condition: Expr, action?: \"drop\"|\"fail\"|\"flag\"): Frame",
+      "A data test: rows for which the condition is not true are dropped, end the run (default), or are flagged in a column of that name. write reports the counts."
+    ) { call in
       let text = try call.optionalString(4) ?? "fail"
-      guard let action = Check.Action(rawValue: text) else { throw call.bad(4, "drop, fail or flag expected, got \(call.describe(4))") }
+      guard let action = Check.Action(rawValue: text) else {
+        throw call.bad(4, "drop, fail or flag expected, got \(call.describe(4))")
+      }
       return try call.push(
         try call.selfFrame().check(try call.string(2), try call.object(3, as: LuaExpr.self).expr, action))
     },
   ]
 
   private static let grouping: [Fn] = [
-    Fn("group_by", "fun(self: Frame, ...: any): GroupedFrame", "Groups of rows with equal keys; continue with :agg { ... }. Null is a key of its own.") { call in
+    Fn(
+      "group_by", "fun(self: Frame, ...: any): GroupedFrame",
+      "Groups of rows with equal keys; continue with :agg { ... }. Null is a key of its own."
+    ) { call in
       guard call.count >= 2 else { throw Failure(.plain, "group_by needs at least one column") }
       return try call.push(object: LuaGroups(try call.selfFrame(), try call.namedColumns(from: 2)))
     },
-    Fn("agg", "fun(self: Frame, ...: any): Frame", "One row of aggregates over all rows: agg { total = col \"x\":sum() }.") { call in
+    Fn("agg", "fun(self: Frame, ...: any): Frame", "One row of aggregates over all rows: agg { total = col \"x\":sum() }.") {
+      call in
       try call.push(try call.selfFrame().aggregate(by: [], try call.namedColumns(from: 2)))
     },
-    Fn("join", "fun(self: Frame, other: Frame, opts: {on?: any, left_on?: any, right_on?: any, how?: string, suffix?: string}): Frame",
-      "Rows of both frames with equal keys: join(other, { on = \"id\", how = \"inner\"|\"left\", suffix = \"_right\" }). Null equals nothing.") { call in
+    Fn(
+      "join",
+      "fun(self: Frame, other: Frame, opts: {on?: any, left_on?: any, right_on?: any, how?: string, suffix?: string}): Frame",
+      "Rows of both frames with equal keys: join(other, { on = \"id\", how = \"inner\"|\"left\", suffix = \"_right\" }). Null equals nothing."
+    ) { call in
       let options = try call.options(3)
-      func keys(_ name: String) throws -> [Expr]? { try options.strings(name).map { $0.map { Expr.column($0) } } }
-      let on = try keys("on")
-      guard let left = try on ?? keys("left_on"), let right = try on ?? keys("right_on") else {
+      let (on, leftOn, rightOn) = (try options.strings("on"), try options.strings("left_on"), try options.strings("right_on"))
+      guard let left = on ?? leftOn, let right = on ?? rightOn else {
         throw Failure(.plain, "join needs on = \"column\", or left_on and right_on")
       }
       let kind = try options.choice("how", Join.Kind.allCases.map(\.rawValue)).flatMap { Join.Kind(rawValue: $0) } ?? .inner
       return try call.push(
         try call.selfFrame().join(
-          try call.object(2, as: LuaFrame.self).frame, leftOn: left, rightOn: right, kind: kind,
+          try call.object(2, as: LuaFrame.self).frame, leftOn: left.map { .column($0) }, rightOn: right.map { .column($0) },
+          kind: kind,
           suffix: try options.string("suffix") ?? "_right"))
     },
-    Fn("count_by", "fun(self: Frame, column: string): table", "How often each value occurs: { train = 60000, test = 10000 }.") { call in
+    Fn("count_by", "fun(self: Frame, column: string): table", "How often each value occurs: { train = 60000, test = 10000 }.") {
+      call in
       let name = try call.string(2)
       let batch = try call.selfFrame().countBy([name]).collect()
-      return try call.pushTable(fields: batch.count) { table in
+      return call.pushTable(fields: batch.count) { table in
         let counts = batch.columns[1]
         for i in 0..<batch.count {
           let n = Int(counts.json(i).intValue ?? 0)
@@ -212,7 +244,17 @@ extension LuaFrame {
       }
     },
     Fn("columns", "fun(self: Frame): string[]", "Column names.") { call in call.push(try call.selfFrame().schema.names) },
-    Fn("explain", "fun(self: Frame, opts?: {optimised?: boolean}): string", "The plan as it will run (or, optimised = false, as written).") { call in
+    Fn("version", "fun(self: Frame): integer|nil", "The version of the data set, when the frame is a data set as it is.") {
+      call in
+      guard case .scan(let source, _, _, _) = try call.selfFrame().plan.node, let lance = source as? LanceSource else {
+        return call.pushNil()
+      }
+      return call.push(Int(clamping: lance.table.version))
+    },
+    Fn(
+      "explain", "fun(self: Frame, opts?: {optimised?: boolean}): string",
+      "The plan as it will run (or, optimised = false, as written)."
+    ) { call in
       call.push(try call.selfFrame().explain(optimised: try call.options(2).boolean("optimised") ?? true))
     },
     Fn("count", "fun(self: Frame): integer", "Number of rows.") { call in call.push(try call.selfFrame().count()) },
@@ -226,38 +268,40 @@ extension LuaFrame {
       let execution = try call.selfFrame().batches()
       return try call.push(object: LuaRowIterator(execution.schema) { () throws(Failure) in try execution.next() })
     },
-    Fn("batches", "fun(self: Frame): BatchIterator", "For loops over batches, streaming: `for batch in frame:batches() do`.") { call in
+    Fn("batches", "fun(self: Frame): BatchIterator", "For loops over batches, streaming: `for batch in frame:batches() do`.") {
+      call in
       let execution = try call.selfFrame().batches()
       return try call.push(object: LuaBatchIterator { () throws(Failure) in try execution.next() })
     },
     Fn("item", "fun(self: Frame): any", "The only value of a frame with one row and one column.") { call in
       let batch = try call.selfFrame().limit(2).collect()
       guard batch.count == 1, batch.columns.count == 1 else {
-        throw Failure(.shapeMismatch, "item() needs one row with one column, this has \(batch.count > 1 ? "more rows" : "\(batch.count) rows") and \(batch.columns.count) columns")
+        throw Failure(
+          .shapeMismatch,
+          "item() needs one row with one column, this has \(batch.count > 1 ? "more rows" : "\(batch.count) rows") and \(batch.columns.count) columns"
+        )
       }
       return try LuaBatch.push(call, batch.columns[0], row: 0)
     },
     Fn("text", "fun(self: Frame, rows?: integer): string", "The first rows (10) as a text table.") { call in
       call.push(try call.selfFrame().show(call.isNil(2) ? 10 : try call.integer(2, in: 0...100_000)))
     },
-    Fn("write", "fun(self: Frame, output: string, opts?: {mode?: string, progress?: function}): table",
-      "Computes the rows and writes them to data set `output`: mode \"create\" (default), \"append\" or \"overwrite\". Gives rows, version, fragments and, per check, its counts.") { call in
+    Fn(
+      "write", "fun(self: Frame, output: string, opts?: {mode?: string, progress?: function}): table",
+      "Computes the rows and writes them to data set `output`: mode \"create\" (default), \"append\" or \"overwrite\". Gives rows, version, fragments and, per check, its counts."
+    ) { call in
       let output = try call.string(2)
       let options = try call.options(3)
       let mode = try options.choice("mode", ["create", "append", "overwrite"]).flatMap { WriteMode(rawValue: $0) } ?? .create
       let report = try options.function("progress")
       let location = try LuaLake.output(call, output)
-      let written: WriteReport
+      // The callback runs on this thread, between batches.
+      var progress: ((Int, Int?) throws(Failure) -> Void)?
       if let report {
-        // The callback runs on this thread, between batches.
-        written = try withoutActuallyEscaping({ (done: Int, total: Int?) throws(Failure) -> Void in
-          try LuaFrame.callProgress(report, call, done, total)
-        }) { progress throws(Failure) in
-          try call.selfFrame().write(to: location, mode: mode, progress: progress)
-        }
-      } else {
-        written = try call.selfFrame().write(to: location, mode: mode)
+        let state = call.state
+        progress = { (done: Int, total: Int?) throws(Failure) in try LuaFrame.callProgress(report, state, done, total) }
       }
+      let written = try call.selfFrame().write(to: location, mode: mode, progress: progress)
       return call.pushTable(fields: 4) { table in
         table.set("rows", written.rows)
         table.set("version", Int(clamping: written.version))
@@ -280,14 +324,18 @@ extension LuaFrame {
     },
   ]
 
-  private static func callProgress(_ report: LuaFunction, _ call: borrowing Call, _ done: Int, _ total: Int?) throws(Failure) {
-    try report.call(
-      call,
-      arguments: { inner in
-        inner.push(done)
-        if let total { inner.push(total) } else { inner.pushNil() }
-        return 2
-      })
+  private static func callProgress(_ report: LuaFunction, _ state: State, _ done: Int, _ total: Int?) throws(Failure) {
+    do {
+      try state.withCall { call in
+        try report.call(
+          call,
+          arguments: { inner in
+            inner.push(done)
+            if let total { inner.push(total) } else { inner.pushNil() }
+            return 2
+          })
+      }
+    } catch { throw Failure.wrapping(error) }
   }
 }
 
@@ -303,8 +351,10 @@ final class LuaGroups: LuaObject {
   static let luaType = ObjectType(
     "GroupedFrame", "Groups of rows; continue with :agg { ... }.",
     [
-      Fn("agg", "fun(self: GroupedFrame, ...: any): Frame",
-        "One row per group: agg { n = df.count(), total = col \"x\":sum() }; list elements keep their order, names are sorted.") { call in
+      Fn(
+        "agg", "fun(self: GroupedFrame, ...: any): Frame",
+        "One row per group: agg { n = df.count(), total = col \"x\":sum() }; list elements keep their order, names are sorted."
+      ) { call in
         let groups = try call.object(1, as: LuaGroups.self)
         guard call.count >= 2 else { throw Failure(.plain, "agg needs at least one aggregate") }
         return try call.push(try groups.frame.aggregate(by: groups.keys, try call.namedColumns(from: 2)))

@@ -24,7 +24,10 @@ package final class LuaBatch: LuaObject {
           }
         }
       },
-      Fn("array", "fun(self: Batch, name: string): ColumnArray", "A column of numbers, or of equally long lists of numbers, without a copy; for tensors.") {
+      Fn(
+        "array", "fun(self: Batch, name: string): ColumnArray",
+        "A column of numbers, or of equally long lists of numbers, without a copy; for tensors."
+      ) {
         call in
         let name = try call.string(2)
         return try call.push(object: try LuaColumnArray(try call.object(1, as: LuaBatch.self).batch.column(name), name: name))
@@ -38,7 +41,9 @@ package final class LuaBatch: LuaObject {
       Fn("item", "fun(self: Batch): any", "The only value of one row with one column.") { call in
         let batch = try call.object(1, as: LuaBatch.self).batch
         guard batch.count == 1, batch.columns.count == 1 else {
-          throw Failure(.shapeMismatch, "item() needs one row with one column, this has \(batch.count) rows and \(batch.columns.count) columns")
+          throw Failure(
+            .shapeMismatch,
+            "item() needs one row with one column, this has \(batch.count) rows and \(batch.columns.count) columns")
         }
         return try LuaBatch.push(call, batch.columns[0], row: 0)
       },
@@ -48,7 +53,8 @@ package final class LuaBatch: LuaObject {
       },
     ],
     metamethods: [
-      Fn("__len", "fun(self: Batch): integer", "Rows.") { call in call.push(try call.object(1, as: LuaBatch.self).batch.count) },
+      Fn("__len", "fun(self: Batch): integer", "Rows.") { call in call.push(try call.object(1, as: LuaBatch.self).batch.count)
+      },
       Fn("__tostring", "fun(self: Batch): string", "The first rows as a text table.") { call in
         let batch = try call.object(1, as: LuaBatch.self).batch
         return call.push(TextTable.text(batch.slice(0, min(10, batch.count)), total: batch.count))

@@ -21,7 +21,7 @@ func message(_ body: () throws -> Void) -> String {
 /// A file in a fresh directory, removed at the end.
 final class Scratch {
   let path: String
-  init(_ text: String) throws { 
+  init(_ text: String) throws {
     var template = Array("/tmp/frames-XXXXXX".utf8CString)
     let directory = String(cString: mkdtemp(&template))
     path = directory + "/f"
@@ -50,8 +50,12 @@ func rows(_ frame: Frame) throws -> [String] {
   }
 
   @Test func csvTypesAreInferred() throws {
-    let frame = try csv("a,b,c,d,e,f\r\n1,1.5,true,2024-01-02,x,2024-01-02T03:04:05\r\n-2,2,false,1969-12-31,,\r\n,,,,\"\",\r\n")
-    #expect(frame.schema.fields.map { "\($0.name) \($0.type)" } == ["a Int64", "b Float64", "c Boolean", "d Date", "e String", "f Timestamp[us]"])
+    let frame = try csv(
+      "a,b,c,d,e,f\r\n1,1.5,true,2024-01-02,x,2024-01-02T03:04:05\r\n-2,2,false,1969-12-31,,\r\n,,,,\"\",\r\n")
+    #expect(
+      frame.schema.fields.map { "\($0.name) \($0.type)" } == [
+        "a Int64", "b Float64", "c Boolean", "d Date", "e String", "f Timestamp[us]",
+      ])
     #expect(
       try rows(frame) == [
         #"{"a":1,"b":1.5,"c":true,"d":"2024-01-02","e":"x","f":"2024-01-02T03:04:05Z"}"#,
@@ -61,7 +65,8 @@ func rows(_ frame: Frame) throws -> [String] {
   }
 
   @Test func csvQuotesNewlinesAndMarks() throws {
-    let text = "\u{FEFF}name,\"no\"\"te\"\n\"Smith, J\",\"line 1\nline 2\"\n\n\"a\"\"b\",plain \"middle\" quote\nlast,no newline"
+    let text =
+      "\u{FEFF}name,\"no\"\"te\"\n\"Smith, J\",\"line 1\nline 2\"\n\n\"a\"\"b\",plain \"middle\" quote\nlast,no newline"
     let frame = try csv(text)
     #expect(frame.schema.names == ["name", "no\"te"])
     let batch = try frame.collect()
@@ -76,21 +81,27 @@ func rows(_ frame: Frame) throws -> [String] {
       $0.nullValues = ["NA"]
       $0.schema = [("column_1", .float32)]
     }
-    #expect(try rows(frame) == [#"{"column_1":1,"column_2":null,"column_3":"x"}"#, #"{"column_1":2,"column_2":3,"column_3":"y"}"#])
+    #expect(
+      try rows(frame) == [#"{"column_1":1,"column_2":null,"column_3":"x"}"#, #"{"column_1":2,"column_2":3,"column_3":"y"}"#])
     #expect(frame.schema.fields.map(\.type) == [.float32, .int64, .utf8])
   }
 
   @Test func csvMistakesNameLineAndColumn() {
     #expect(message { _ = try csv("a,b\n1,2\n3\n") } == "CORRUPT_DATA: csv t.csv line 3: 1 fields where 2 are expected")
-    #expect(message { _ = try csv("a,b\n1,\"x\n2,y\n") } == "CORRUPT_DATA: csv t.csv: the quote opened in line 2 is never closed")
+    #expect(
+      message { _ = try csv("a,b\n1,\"x\n2,y\n") } == "CORRUPT_DATA: csv t.csv: the quote opened in line 2 is never closed")
     #expect(message { _ = try csv("a\n\"x\"y\n") } == "CORRUPT_DATA: csv t.csv line 2: text after the closing quote of field 1")
     #expect(
       message { _ = try csv("a,b\n1,2\n\"3\",\"\n\"\nx,4\n") { $0.inferRows = 2 } }
-        == "CORRUPT_DATA: csv t.csv line 5, column 'a': 'x' cannot be read as Int64; give its type, such as schema = { a = \"string\" }")
+        == "CORRUPT_DATA: csv t.csv line 5, column 'a': 'x' cannot be read as Int64; give its type, such as schema = { a = \"string\" }"
+    )
     #expect(message { _ = try csv("a,a\n") } == "INVALID_SCHEMA: csv t.csv line 1: two columns are named 'a'")
     #expect(message { _ = try csv("") } == "CORRUPT_DATA: csv t.csv: the file is empty, so it has no columns")
-    #expect(message { _ = try csv("ab\n1\n") { $0.schema = [("ac", .int8)] } } == "COLUMN_NOT_FOUND: csv t.csv: schema names a column 'ac'; did you mean 'ab'? columns are: ab")
-    #expect(message { _ = try CSVSource(path: "/nowhere/x.csv", name: "x.csv") } == "FILE_NOT_FOUND: file 'x.csv' does not exist")
+    #expect(
+      message { _ = try csv("ab\n1\n") { $0.schema = [("ac", .int8)] } }
+        == "COLUMN_NOT_FOUND: csv t.csv: schema names a column 'ac'; did you mean 'ab'? columns are: ab")
+    #expect(
+      message { _ = try CSVSource(path: "/nowhere/x.csv", name: "x.csv") } == "FILE_NOT_FOUND: file 'x.csv' does not exist")
     #expect(message { _ = try CSVSource(path: "/tmp", name: "tmp") } == "IO_ERROR: 'tmp' is not a file")
   }
 
@@ -128,14 +139,18 @@ func rows(_ frame: Frame) throws -> [String] {
   @Test func jsonLines() throws {
     let frame = try jsonl("{\"a\":1,\"b\":\"x\"}\n\n{\"a\":2.5,\"c\":[1,null,2]}\r\n{\"b\":null,\"c\":[]}")
     #expect(frame.schema.fields.map { "\($0.name) \($0.type)" } == ["a Float64", "b String", "c List[Int64]"])
-    #expect(try rows(frame) == [
-      #"{"a":1,"b":"x","c":null}"#, #"{"a":2.5,"b":null,"c":[1,null,2]}"#, #"{"a":null,"b":null,"c":[]}"#,
-    ])
+    #expect(
+      try rows(frame) == [
+        #"{"a":1,"b":"x","c":null}"#, #"{"a":2.5,"b":null,"c":[1,null,2]}"#, #"{"a":null,"b":null,"c":[]}"#,
+      ])
     #expect(message { _ = try jsonl("{\"a\":1}\n{\"a\":}") }.hasPrefix("CORRUPT_DATA: jsonl t.jsonl line 2: "))
-    #expect(message { _ = try jsonl("{\"a\":1}\n[1]") } == "CORRUPT_DATA: jsonl t.jsonl line 2: an object is expected, this is of type array")
+    #expect(
+      message { _ = try jsonl("{\"a\":1}\n[1]") }
+        == "CORRUPT_DATA: jsonl t.jsonl line 2: an object is expected, this is of type array")
     #expect(
       message { _ = try jsonl("{\"a\":1}\n{\"a\":\"x\"}") }
-        == "CORRUPT_DATA: jsonl t.jsonl line 2, column 'a': \"x\" is String, where the values before are Int64; give its type in schema = { ... }")
+        == "CORRUPT_DATA: jsonl t.jsonl line 2, column 'a': \"x\" is String, where the values before are Int64; give its type in schema = { ... }"
+    )
     #expect(
       message { _ = try jsonl("{\"a\":1}\n{\"a\":\"x\"}") { $0.inferRows = 1 } }
         == "CORRUPT_DATA: jsonl t.jsonl line 2, column 'a': \"x\" is not Int64")
@@ -150,7 +165,8 @@ func rows(_ frame: Frame) throws -> [String] {
       "v": Column.vectors(.uint8, size: 5, count: 3, buffer: try Buffer((0..<15).map { UInt8($0) })),
     ])
     #expect(
-      try Frame(columns: batch).show(2) == """
+      try Frame(columns: batch).show(2)
+        == """
             n  text                              v
         Int64  String                            FixedSizeList[UInt8, 5]
         -----  --------------------------------  -----------------------------

@@ -1,4 +1,5 @@
 package import LuaHost
+import LuaData
 import LuaServe
 import LuaSystem
 import LuaTensor
@@ -6,7 +7,7 @@ import LuaTensor
 /// Everything that `require` gives to scripts, besides LuaLib and the script's own files.
 package enum Faces {
   package static let modules: [ModuleEntry] =
-    LuaSystem.modules + [
+    LuaSystem.modules + LuaLake.entries + [
       ModuleEntry("http", LuaServe.module),
       ModuleEntry("tensor", TensorFaces.module),
       ModuleEntry("_tensor", TensorFaces.internals),

@@ -1,6 +1,7 @@
 -- What Lua does better than Swift for `http`: the loop that runs handlers, each as a coroutine, so that the requests of
 -- several clients can wait together in a batcher. Swift never yields; all yields are in this file.
 local _, native = ...
+local inner = require "_http"
 
 local resume, yield, running = coroutine.resume, coroutine.yield, coroutine.running
 
@@ -71,7 +72,7 @@ function Batcher:call(item)
   local n = #jobs + 1
   jobs[n], self.items[n] = job, item
   if n == 1 then
-    self.due = job.server:_now() + self.wait
+    self.due = inner.now() + self.wait
     job.parked[self] = true
   end
   local ok, answer = yield(PARKED)
@@ -90,11 +91,12 @@ local function work(handler, request)
   while true do handler, request = yield(DONE, handler(request)) end
 end
 
+-- The reason of a failure as text. It comes from a script: its metamethods may fail in turn.
 local function describe(reason)
-  local text = tostring(reason)
-  if type(reason) == "table" and type(reason.where) == "string" and reason.where ~= "" and not text:find(reason.where, 1, true) then
-    text = reason.where .. ": " .. text
-  end
+  local ok, text = pcall(tostring, reason)
+  if not ok then text = "an error object that cannot be shown" end
+  local place = type(reason) == "table" and rawget(reason, "where")
+  if type(place) == "string" and place ~= "" and not text:find(place, 1, true) then text = place .. ": " .. text end
   return text
 end
 
@@ -102,14 +104,14 @@ end
 local function reporter(server)
   local second, shown, hidden = -1, 0, 0
   return function(number, reason)
-    local now = math.floor(server:_now())
+    local now = math.floor(inner.now())
     if now ~= second then
       if hidden > 0 then print(("http: %d more requests failed"):format(hidden)) end
       second, shown, hidden = now, 0, 0
     end
     if shown < 10 then
       shown = shown + 1
-      print(("http: %s failed: %s"):format(server:_label(number), describe(reason)))
+      print(("http: %s failed: %s"):format(inner.label(server, number), describe(reason)))
     else
       hidden = hidden + 1
     end
@@ -123,24 +125,25 @@ local function serve(server)
   local report = reporter(server)
 
   local function failed(job, reason)
-    if type(reason) == "table" and math.type(reason.status) == "integer" and reason.status >= 400 and reason.status <= 599
-        and type(reason.code) == "string" then
-      if reason.status >= 500 then report(job.number, reason) end
-      server:_fail(job.number, reason.status, reason.code, type(reason.message) == "string" and reason.message or reason.code)
+    local status, code
+    if type(reason) == "table" then status, code = rawget(reason, "status"), rawget(reason, "code") end
+    if math.type(status) == "integer" and status >= 400 and status <= 599 and type(code) == "string" then
+      if status >= 500 then report(job.number, reason) end
+      inner.fail(server, job.number, status, code, rawget(reason, "message"))
     else
       report(job.number, reason)
-      server:_fail(job.number)
+      inner.fail(server, job.number)
     end
   end
 
   local function answer(job, result)
     local ok, reason
     if getmetatable(result) == Response then
-      ok, reason = pcall(server._answer, server, job.number, result.status, result.body, result.headers)
+      ok, reason = pcall(inner.answer, server, job.number, result.status, result.body, result.headers)
     elseif result == nil then
-      ok, reason = pcall(server._answer, server, job.number, 204)
+      ok, reason = pcall(inner.answer, server, job.number, 204)
     else
-      ok, reason = pcall(server._answer, server, job.number, 200, result)
+      ok, reason = pcall(inner.answer, server, job.number, 200, result)
     end
     if not ok then failed(job, reason) end
   end
@@ -164,8 +167,8 @@ local function serve(server)
     local jobs, items, n = {}, {}, 0
     local left_jobs, left_items = {}, {}
     for i, job in ipairs(batcher.jobs) do
-      if not server:_wanted(job.number) then      -- its client has left, or its time is over: no work for nobody
-        server:_drop(job.number)
+      if not inner.wanted(server, job.number) then      -- its client has left, or its time is over: no work for nobody
+        inner.drop(server, job.number)
         coroutine.close(job.thread)
       elseif n < batcher.max then
         n = n + 1
@@ -203,13 +206,13 @@ local function serve(server)
     end
     local handler, request, number
     if not batcher then
-      handler, request, number = server:_take(1, false)
+      handler, request, number = inner.take(server, 1, false)
       if handler == false then return end
     else
-      local wait = batcher.due - server:_now()
+      local wait = batcher.due - inner.now()
       if #batcher.jobs < batcher.max and wait > 0 then
-        handler, request, number = server:_take(0, false)
-        if not handler then handler, request, number = server:_take(wait, true) end
+        handler, request, number = inner.take(server, 0, false)
+        if not handler then handler, request, number = inner.take(server, wait, true) end
       end
     end
     if handler then
@@ -227,10 +230,10 @@ extend("HttpServer", {
   --- Answers requests until the task is cancelled or the server closed: then it stops accepting, answers what has begun
   --- and returns.
   wait = function(self)
-    self:_begin()
+    inner.begin(self)
     local ok, reason = pcall(serve, self)
     current = nil
-    self:_end()
+    inner.finish(self)
     if not ok then error(reason, 0) end
   end,
 })

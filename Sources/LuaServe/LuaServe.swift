@@ -5,4 +5,6 @@ package enum LuaServe {
   package static let module = Module(
     "http", "HTTP services: routes with declared bodies, static files, batches of concurrent requests.",
     [LuaApp.open] + LuaShape.functions, types: [LuaApp.luaType, LuaServer.luaType, LuaShape.luaType])
+  /// What only `LuaLib/http.lua` may require.
+  package static let internals = LuaServer.internals
 }

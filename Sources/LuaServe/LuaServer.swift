@@ -52,89 +52,7 @@ package final class LuaServer: LuaObject {
         let server = try call.object(1, as: LuaServer.self)
         if server.isWaiting { server.stop() } else { server.service.close() }
         return 0
-      },
-      // What the loop in LuaLib/http.lua needs.
-      Fn("_begin", "fun(self: HttpServer)", "Begins the loop of wait().") { call in
-        let server = try call.object(1, as: LuaServer.self)
-        guard !server.isWaiting else { throw Failure(.plain, "server:wait() runs already") }
-        server.isWaiting = true
-        server.hold = StopHold(seconds: server.service.options.timeoutSeconds)
-        return 0
-      },
-      Fn("_end", "fun(self: HttpServer)", "Ends the loop of wait(): closes the service.") { call in
-        let server = try call.object(1, as: LuaServer.self)
-        guard server.isWaiting else { return 0 }
-        for request in server.taken.values {
-          request.finish(.answered(.stopping))
-          server.service.queue.finished()
-        }
-        server.taken = [:]
-        server.service.close()
-        server.isWaiting = false
-        server.hold?.end(afterSeconds: 0.5)  // long enough for the script to return its result
-        return 0
-      },
-      Fn(
-        "_take", "fun(self: HttpServer, seconds: number, only_if_arriving: boolean): function|boolean|nil, table?, integer?",
-        "Handler, request and its number; nil when none came; false when the service has ended."
-      ) { call in
-        let server = try call.object(1, as: LuaServer.self)
-        guard let request = server.take(seconds: try call.number(2), onlyIfArriving: try call.boolean(3)) else {
-          if server.isStopping, server.service.queue.isDrained || monotonicSeconds() > server.stopDeadline {
-            return call.push(false)
-          }
-          return call.pushNil()
-        }
-        server.lastID += 1
-        server.taken[server.lastID] = request
-        call.push(reference: server.handlers[request.route])
-        LuaServer.push(call, request)
-        return 2 + call.push(server.lastID)
-      },
-      Fn("_now", "fun(self: HttpServer): number", "Seconds on a clock that never goes back.") { call in
-        call.push(monotonicSeconds())
-      },
-      Fn("_wanted", "fun(self: HttpServer, number: integer): boolean", "Does the client still wait?") { call in
-        let server = try call.object(1, as: LuaServer.self)
-        return call.push(server.taken[try call.integer(2)]?.isWanted ?? false)
-      },
-      Fn("_label", "fun(self: HttpServer, number: integer): string", "The request as logs name it.") { call in
-        let server = try call.object(1, as: LuaServer.self)
-        guard let request = server.taken[try call.integer(2)] else { return call.push("request") }
-        return call.push("\(request.method) \(Answer.shown(request.path)) (request \(request.requestID))")
-      },
-      Fn("_drop", "fun(self: HttpServer, number: integer)", "Forgets a request that nobody waits for.") { call in
-        let server = try call.object(1, as: LuaServer.self)
-        if server.taken.removeValue(forKey: try call.integer(2)) != nil { server.service.queue.finished() }
-        return 0
-      },
-      Fn(
-        "_answer", "fun(self: HttpServer, number: integer, status: integer, body?: any, headers?: table)",
-        "Answers: a table as JSON, a string as text. Raises when the answer cannot be sent; the request then still waits."
-      ) { call in
-        let server = try call.object(1, as: LuaServer.self)
-        let number = try call.integer(2)
-        guard let request = server.taken[number] else { return 0 }
-        let answer = try LuaServer.answer(call)
-        server.taken[number] = nil
-        request.finish(.answered(answer))
-        server.service.queue.finished()
-        return 0
-      },
-      Fn(
-        "_fail", "fun(self: HttpServer, number: integer, status?: integer, code?: string, message?: string)",
-        "Answers with an error in the contract's shape; without code INTERNAL_ERROR and no reason."
-      ) { call in
-        let server = try call.object(1, as: LuaServer.self)
-        guard let request = server.taken.removeValue(forKey: try call.integer(2)) else { return 0 }
-        defer { server.service.queue.finished() }
-        if let status = try call.optionalInteger(3), let code = try call.optionalString(4) {
-          request.finish(.answered(.error(status, code, try call.optionalString(5) ?? code)))
-        } else {
-          request.finish(.answered(.internalError(request.requestID)))
-        }
-        return 0
-      },
+      }
     ],
     metamethods: [
       Fn("__tostring", "fun(self: HttpServer): string", "Its address.") { call in
@@ -158,6 +76,95 @@ package final class LuaServer: LuaObject {
         throw Failure(.plain, "HttpServer has no method or field \(nearNames(name, known: known, what: "fields"))")
       }
     })
+
+  /// What the loop in `LuaLib/http.lua` needs; scripts cannot require it.
+  package static let internals = Module(
+    "_http", "The loop of server:wait().",
+    [
+      Fn("begin", "fun(server: HttpServer)", "Begins the loop of wait().") { call in
+        let server = try call.object(1, as: LuaServer.self)
+        guard !server.isWaiting else { throw Failure(.plain, "server:wait() runs already") }
+        server.isWaiting = true
+        server.hold = StopHold(seconds: server.service.options.timeoutSeconds)
+        return 0
+      },
+      Fn("finish", "fun(server: HttpServer)", "Ends the loop of wait(): closes the service.") { call in
+        let server = try call.object(1, as: LuaServer.self)
+        guard server.isWaiting else { return 0 }
+        for request in server.taken.values {
+          request.finish(.answered(.stopping))
+          server.service.queue.finished()
+        }
+        server.taken = [:]
+        server.service.close()
+        server.isWaiting = false
+        server.hold?.end(afterSeconds: 0.5)  // long enough for the script to return its result
+        return 0
+      },
+      Fn(
+        "take", "fun(server: HttpServer, seconds: number, only_if_arriving: boolean): function|boolean|nil, table?, integer?",
+        "Handler, request and its number; nil when none came; false when the service has ended."
+      ) { call in
+        let server = try call.object(1, as: LuaServer.self)
+        guard let request = server.take(seconds: try call.number(2), onlyIfArriving: try call.boolean(3)) else {
+          if server.isStopping, server.service.queue.isDrained || monotonicSeconds() > server.stopDeadline {
+            return call.push(false)
+          }
+          return call.pushNil()
+        }
+        server.lastID += 1
+        server.taken[server.lastID] = request
+        call.push(reference: server.handlers[request.route])
+        LuaServer.push(call, request)
+        return 2 + call.push(server.lastID)
+      },
+      Fn("now", "fun(): number", "Seconds on a clock that never goes back.") { call in
+        call.push(monotonicSeconds())
+      },
+      Fn("wanted", "fun(server: HttpServer, number: integer): boolean", "Does the client still wait?") { call in
+        let server = try call.object(1, as: LuaServer.self)
+        return call.push(server.taken[try call.integer(2)]?.isWanted ?? false)
+      },
+      Fn("label", "fun(server: HttpServer, number: integer): string", "The request as logs name it.") { call in
+        let server = try call.object(1, as: LuaServer.self)
+        guard let request = server.taken[try call.integer(2)] else { return call.push("request") }
+        return call.push("\(request.method) \(Answer.shown(request.path)) (request \(request.requestID))")
+      },
+      Fn("drop", "fun(server: HttpServer, number: integer)", "Forgets a request that nobody waits for.") { call in
+        let server = try call.object(1, as: LuaServer.self)
+        if server.taken.removeValue(forKey: try call.integer(2)) != nil { server.service.queue.finished() }
+        return 0
+      },
+      Fn(
+        "answer", "fun(server: HttpServer, number: integer, status: integer, body?: any, headers?: table)",
+        "Answers: a table as JSON, a string as text. Raises when the answer cannot be sent; the request then still waits."
+      ) { call in
+        let server = try call.object(1, as: LuaServer.self)
+        let number = try call.integer(2)
+        guard let request = server.taken[number] else { return 0 }
+        let answer = try LuaServer.answer(call)
+        server.taken[number] = nil
+        request.finish(.answered(answer))
+        server.service.queue.finished()
+        return 0
+      },
+      Fn(
+        "fail", "fun(server: HttpServer, number: integer, status?: integer, code?: string, message?: any)",
+        "Answers with an error in the contract's shape; without code INTERNAL_ERROR and no reason."
+      ) { call in
+        let server = try call.object(1, as: LuaServer.self)
+        let number = try call.integer(2)
+        guard let request = server.taken.removeValue(forKey: number) else { return 0 }
+        if call.isInteger(3), call.isString(4) {  // from a script: may be no valid UTF-8, which `describe` mends
+          let message = call.describe(call.isString(5) ? 5 : 4)
+          request.finish(.answered(.error(try call.integer(3), call.describe(4), message)))
+        } else {
+          request.finish(.answered(.internalError(request.requestID)))
+        }
+        server.service.queue.finished()
+        return 0
+      },
+    ])
 
   private static func push(_ call: borrowing Call, _ request: PendingRequest) {
     call.pushTable(fields: 7) { table in

@@ -9,6 +9,7 @@ package enum Faces {
   package static let modules: [ModuleEntry] =
     LuaSystem.modules + LuaLake.entries + [
       ModuleEntry("http", LuaServe.module),
+      ModuleEntry("_http", LuaServe.internals),
       ModuleEntry("tensor", TensorFaces.module),
       ModuleEntry("_tensor", TensorFaces.internals),
     ]

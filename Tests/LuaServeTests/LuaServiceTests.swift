@@ -85,20 +85,23 @@ import Testing
           app:get("/header", function() return http.response(200, "x", { ["X-A"] = "a\\r\\nb: c" }) end)
           app:get("/yield", function() coroutine.yield(1) return { ok = true } end)
           app:get("/nil", function() error(nil) end)
+          app:get("/nasty", function() error(setmetatable({}, { __tostring = function() error "again" end, __index = function() error "no" end })) end)
+          app:get("/bytes", function() error { code = "C\\xff", status = 400, message = "\\xfe" } end)
           app:get("/fine", function() return { fine = true } end)
           """))
       let client = try Client(port: rig.port)
-      for path in ["/error", "/nan", "/function", "/status", "/header", "/yield", "/nil"] {
+      for path in ["/error", "/nan", "/function", "/status", "/header", "/yield", "/nil", "/nasty"] {
         let reply = try client.ask("GET", path, headers: ["X-Request-Id: id-\(path.dropFirst())"])
         #expect(reply.status == 500, "\(path)")
         #expect(reply.code == "INTERNAL_ERROR")
         #expect(reply.message == "the handler failed; the log has the reason under request id-\(path.dropFirst())")
       }
+      #expect(try client.ask("GET", "/bytes").message == "\u{FFFD}")
       let own = try client.ask("GET", "/own")
       #expect(own.status == 422)
       #expect(own.text == #"{"error":{"code":"NOT_A_DIGIT","message":"this is no digit"}}"#)
       #expect(try client.ask("GET", "/fine").json == ["fine": true])
-      #expect(try LuaServiceTests.end(rig)["errors"] == 7)
+      #expect(try LuaServiceTests.end(rig)["errors"] == 8)
       let log = rig.log
       for text in [
         "http: GET /error (request id-error) failed: serve.lua:4: secret reason",

@@ -208,7 +208,7 @@ final class LuaRig: @unchecked Sendable {  // Sendable: the state stays on its t
       do {
         var configuration = State.Configuration()
         configuration.modules = [
-          ModuleEntry("http", LuaServe.module),
+          ModuleEntry("http", LuaServe.module), ModuleEntry("_http", LuaServe.internals),
           ModuleEntry(
             "rig",
             Module(

@@ -87,7 +87,7 @@ let house: [Room] = [
   Room(
     name: "Script", layer: 8,
     needs: [
-      "LuaTensor", "LuaData", "LuaSystem", "LuaServe", "LuaHost", "Tensors", "DataFrames", "Lake", "LanceTable", "Columnar",
+      "LuaTensor", "LuaData", "LuaSystem", "LuaServe", "LuaHost", "Tensors", "TensorKernels", "DataFrames", "Lake", "LanceTable", "Columnar",
       "ObjectStore", "Core",
     ]),
   // service tower

@@ -5,6 +5,7 @@
 #include "internal.h"
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { EXTERNAL_SOFT_START = 64 << 20 };
 
@@ -40,6 +41,7 @@ host_account *host_open(const host_callbacks *callbacks, void *state, size_t lim
   a->callbacks = callbacks;
   a->state = state;
   a->external_soft = EXTERNAL_SOFT_START;
+  if (getentropy(&a->secret, sizeof a->secret) != 0) a->secret = (uint64_t)(uintptr_t)a * 0x9e3779b97f4a7c15u;
   lua_State *L = lua_newstate(allocate, a);
   if (L == NULL) {
     free(a);

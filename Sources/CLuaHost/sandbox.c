@@ -179,6 +179,59 @@ static int guarded_load(lua_State *L) { /* upvalue 1: the library's load. Text o
   return lua_gettop(L);
 }
 
+/* tostring() without the address: scripts see a number that tells values apart and says nothing about memory. */
+static void push_text(lua_State *L, int index) {
+  int type = lua_type(L, index);
+  bool plain = type == LUA_TTABLE || type == LUA_TFUNCTION || type == LUA_TTHREAD || type == LUA_TUSERDATA;
+  if (!plain) {
+    luaL_tolstring(L, index, NULL);
+    return;
+  }
+  if (luaL_getmetafield(L, index, "__tostring") != LUA_TNIL) {
+    host_pop(L, 1);
+    luaL_tolstring(L, index, NULL);
+    return;
+  }
+  uint64_t mixed = ((uint64_t)(uintptr_t)lua_topointer(L, index) ^ host_account_of(L)->secret) * 0x9e3779b97f4a7c15u;
+  char number[16];
+  snprintf(number, sizeof number, "%08x", (unsigned)(mixed >> 32));
+  int named = luaL_getmetafield(L, index, "__name");
+  const char *name = named == LUA_TSTRING ? lua_tostring(L, -1) : lua_typename(L, type);
+  lua_pushfstring(L, "%s: %s", name, number);
+  if (named != LUA_TNIL) lua_remove(L, -2);
+}
+
+static int guarded_tostring(lua_State *L) {
+  luaL_checkany(L, 1);
+  push_text(L, 1);
+  return 1;
+}
+
+/* string.format: no %p, and %s of a table shows no address. */
+static int guarded_format(lua_State *L) {
+  size_t count;
+  int n = lua_gettop(L), argument = 1;
+  const char *format = luaL_checklstring(L, 1, &count), *end = format + count;
+  while (format < end) {
+    if (*format++ != '%') continue;
+    if (format < end && *format == '%') {
+      format++;
+      continue;
+    }
+    while (format < end && strchr("-+ #0123456789.", *format) != NULL && *format != 0) format++;
+    argument++;
+    if (format < end && *format == 'p') return luaL_error(L, "invalid conversion '%%p' to 'format'");
+    if (format < end && *format == 's' && argument <= n) {
+      push_text(L, argument);
+      lua_replace(L, argument);
+    }
+  }
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_call(L, n, 1);
+  return 1;
+}
+
 static int print(lua_State *L) {
   host_account *a = host_account_of(L);
   int n = lua_gettop(L);
@@ -186,7 +239,7 @@ static int print(lua_State *L) {
   luaL_buffinit(L, &buffer);
   for (int i = 1; i <= n; i++) {
     if (i > 1) luaL_addchar(&buffer, '\t');
-    luaL_tolstring(L, i, NULL);
+    push_text(L, i);
     luaL_addvalue(&buffer);
   }
   luaL_pushresult(&buffer);
@@ -410,7 +463,7 @@ static void guard_range(lua_State *L, const char *field, const char *name, int a
 
 int host_open_sandbox(lua_State *L) {
   static const char *const base[] = {"assert", "error", "getmetatable", "ipairs", "next", "pairs", "rawequal", "rawget", "rawlen",
-                                     "select", "tonumber", "tostring", "type", "_VERSION", NULL};
+                                     "select", "tonumber", "type", "_VERSION", NULL};
   static const char *const strings[] = {"byte", "char", "find", "format", "gmatch", "gsub", "len", "lower", "match", "pack",
                                         "packsize", "rep", "reverse", "sub", "unpack", "upper", NULL};
   static const char *const os[] = {"clock", "date", "difftime", "time", NULL};
@@ -460,6 +513,7 @@ int host_open_sandbox(lua_State *L) {
   host_field(L, "rawset", guarded_rawset);
   host_field(L, "collectgarbage", guarded_collectgarbage);
   host_field(L, "print", print);
+  host_field(L, "tostring", guarded_tostring);
   lua_getfield(L, library, "load");
   lua_pushcclosure(L, guarded_load, 1);
   lua_setfield(L, platform, "load");
@@ -484,6 +538,9 @@ int host_open_sandbox(lua_State *L) {
       lua_getfield(L, -1, "rep");
       lua_pushcclosure(L, guarded_rep, 1);
       lua_setfield(L, -2, "rep");
+      lua_getfield(L, -1, "format");
+      lua_pushcclosure(L, guarded_format, 1);
+      lua_setfield(L, -2, "format");
       lua_pushliteral(L, ""); /* methods of strings come from the picked table, out of reach */
       lua_getmetatable(L, -1);
       lua_pushvalue(L, -3);

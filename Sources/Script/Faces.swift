@@ -12,5 +12,6 @@ package enum Faces {
       ModuleEntry("_http", LuaServe.internals),
       ModuleEntry("tensor", TensorFaces.module),
       ModuleEntry("_tensor", TensorFaces.internals),
+      ModuleEntry("_bridge", Bridge.module),
     ]
 }

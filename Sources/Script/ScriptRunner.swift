@@ -2,8 +2,15 @@ package import Core
 import LuaHost
 package import LuaSystem
 
+extension Failure.Code {
+  package static let resultTooLarge = Failure.Code("RESULT_TOO_LARGE")
+}
+
 /// Runs one job in this process.
 package struct ScriptRunner {
+  /// A result is kept in the task store and sent with every answer about the task.
+  package static let resultLimitBytes = 8 << 20
+
   private let job: ScriptJob
   private let events: any TaskEvents
 
@@ -39,6 +46,11 @@ package struct ScriptRunner {
               throw Failure(.invalidResult, "run must return a table, got \(call.describe(1))", place: job.shownScript)
             }
             let result = try call.json(1, name: "result")
+            let size = result.utf8().count
+            guard size <= ScriptRunner.resultLimitBytes else {
+              throw Failure(
+                .resultTooLarge, "the result has \(size) bytes as JSON, more than \(ScriptRunner.resultLimitBytes); write large data to 'output'")
+            }
             return result.arrayValue?.isEmpty == true ? .object([:]) : result
           })
       }

@@ -57,6 +57,7 @@ typedef struct host_account {
   lua_State *main, *running;                /* the state, and the coroutine that runs now */
   pthread_t thread;                         /* the thread inside host_pcall */
   int entered;                              /* host_pcall nesting */
+  uint64_t secret;                          /* mixed into the addresses that scripts see */
   const host_callbacks *callbacks;
   void *state;                              /* unretained Swift State */
 } host_account;

@@ -103,6 +103,7 @@ extension HTTPField.Name {
   static let totalCount = known("X-Total-Count")
   static let linkField = known("Link")
   static let allowField = known("Allow")
+  static let hostField = known("Host")
   static let referrerPolicy = known("Referrer-Policy")
 
   /// A name that stands in this file.

@@ -109,7 +109,9 @@ extension RouteTable {
 /// Against DNS rebinding and cross-site requests: a page of another site must not drive this server through a browser.
 enum HostRule {
   static func isLoopback(_ host: String) -> Bool {
-    host == "localhost" || host == "::1" || host == "[::1]" || host.hasPrefix("127.") || host.hasSuffix(".localhost")
+    if host == "localhost" || host == "::1" || host == "[::1]" || host.hasSuffix(".localhost") { return true }
+    let parts = host.split(separator: ".", omittingEmptySubsequences: false)  // 127.0.0.0/8, and not 127.example.com
+    return parts.count == 4 && parts[0] == "127" && parts.allSatisfy { UInt8($0) != nil }
   }
 
   /// - Throws: `INVALID_REQUEST` without a Host; `HOST_NOT_ALLOWED` for a name that is not loopback's, when bound to loopback.
@@ -117,6 +119,8 @@ enum HostRule {
     guard let authority = request.head.authority, !authority.isEmpty else {
       throw Failure(.invalidRequest, "the request has no 'Host' field")
     }
+    // The first one has become the authority; what is left here is a second.
+    guard !request.headers.contains(.hostField) else { throw Failure(.invalidRequest, "the request has two 'Host' fields") }
     guard bound else { return }
     var name = authority[...]
     if name.hasPrefix("["), let end = name.firstIndex(of: "]") {

@@ -38,19 +38,22 @@ Batcher.__index = Batcher
 function native.batcher(opts, fn)
   if fn == nil and type(opts) == "function" then opts, fn = {}, opts end
   if opts == nil then opts = {} end
-  if type(opts) ~= "table" then fail(("http.batcher: options are a table, got %s"):format(type(opts))) end
-  if type(fn) ~= "function" then fail(("http.batcher: the last argument is a function over a list, got %s"):format(type(fn))) end
+  if type(opts) ~= "table" then fail("http.batcher: options are a table, got " .. type(opts)) end
+  if type(fn) ~= "function" then fail("http.batcher: the last argument is a function over a list, got " .. type(fn)) end
   for name in pairs(opts) do
     if name ~= "max" and name ~= "wait_ms" then
       fail(("http.batcher has no option '%s'; options are: max, wait_ms"):format(tostring(name)))
     end
   end
   local max, wait = opts.max or 32, opts.wait_ms or 2
-  if math.type(max) ~= "integer" or max < 1 then fail("http.batcher: max is an integer of at least 1, got " .. tostring(max)) end
+  if math.type(max) ~= "integer" or max < 1 then
+    fail("http.batcher: max is an integer of at least 1, got " .. tostring(max))
+  end
   if type(wait) ~= "number" or not (wait >= 0 and wait <= 60000) then
     fail("http.batcher: wait_ms is a number from 0 to 60000, got " .. tostring(wait))
   end
-  return setmetatable({ max = max, wait = wait / 1000, fn = fn, jobs = {}, items = {}, due = 0, largest = 0, batches = 0 }, Batcher)
+  return setmetatable(
+    { max = max, wait = wait / 1000, fn = fn, jobs = {}, items = {}, due = 0, largest = 0, batches = 0 }, Batcher)
 end
 
 -- One call of fn on one item, outside of a batch.

@@ -108,15 +108,22 @@ public func monotonicSeconds() -> Double {
 
 /// A random version-4 UUID in lower-case text, RFC 9562.
 public func randomUUID() -> String {
-  var bytes = (0..<16).map { _ in UInt8.random(in: 0...255) }
-  bytes[6] = bytes[6] & 0x0f | 0x40
-  bytes[8] = bytes[8] & 0x3f | 0x80
-  var text = ""
-  for (i, byte) in bytes.enumerated() {
-    if i == 4 || i == 6 || i == 8 || i == 10 { text += "-" }
-    text += hex(byte)
+  // Two draws: each is a system call.
+  let high = UInt64.random(in: 0 ... .max) & 0xffff_ffff_ffff_0fff | 0x4000
+  let low = UInt64.random(in: 0 ... .max) & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000
+  return String(unsafeUninitializedCapacity: 36) { text in
+    var at = 0
+    for i in 0..<32 {
+      if i == 8 || i == 12 || i == 16 || i == 20 {
+        text[at] = UInt8(ascii: "-")
+        at += 1
+      }
+      let digit = UInt8(truncatingIfNeeded: (i < 16 ? high : low) >> UInt64(60 - i % 16 * 4)) & 15
+      text[at] = digit < 10 ? 48 + digit : 87 + digit
+      at += 1
+    }
+    return at
   }
-  return text
 }
 
 /// Two lower-case hex digits.

@@ -99,9 +99,11 @@ package struct RequestTarget: Sendable {
   ///   query key.
   package init(_ target: String) throws(Failure) {
     var rest = Substring(target)
-    for scheme in ["http://", "https://"] where rest.lowercased().hasPrefix(scheme) {
-      rest = rest.dropFirst(scheme.count).drop { $0 != "/" && $0 != "?" }
-      if rest.first != "/" { rest = "/" + rest }
+    if rest.utf8.first != UInt8(ascii: "/") {  // the absolute form, which proxies send
+      for scheme in ["http://", "https://"] where rest.lowercased().hasPrefix(scheme) {
+        rest = rest.dropFirst(scheme.count).drop { $0 != "/" && $0 != "?" }
+        if rest.first != "/" { rest = "/" + rest }
+      }
     }
     guard rest.utf8.first == UInt8(ascii: "/") else {
       throw Failure(.invalidRequest, "the target of a request is a path that starts with '/'")

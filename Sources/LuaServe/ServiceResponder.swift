@@ -177,6 +177,7 @@ struct ServiceResponder: Sendable {
       .error(415, "UNSUPPORTED_MEDIA_TYPE", "\(what); send JSON with Content-Type: application/json")
     }
     guard let type = request.headers[.contentType] else { return refuse("the Content-Type is missing") }
+    if type == "application/json", request.headers[.contentEncoding] == nil { return nil }
     let parts = type.lowercased().split(separator: ";").map { $0.filter { !$0.isWhitespace } }
     guard let kind = parts.first, kind == "application/json" || kind.hasPrefix("application/") && kind.hasSuffix("+json") else {
       return refuse("Content-Type '\(Answer.shown(type))' is not supported")

@@ -47,3 +47,13 @@ import Testing
         == "'lable'; did you mean 'label'? columns are: image, label")
   }
 }
+
+@Test func uuids() {
+  var seen: Set<String> = []
+  for _ in 0..<1000 {
+    let text = randomUUID()
+    #expect(text.wholeMatch(of: /[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/) != nil)
+    seen.insert(text)
+  }
+  #expect(seen.count == 1000)
+}

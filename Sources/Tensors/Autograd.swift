@@ -180,9 +180,9 @@ extension Tensor {
       return
     }
     let mine = try gradient.contiguous()
-    grad =
-      given.insert(ObjectIdentifier(mine.storage)).inserted && mine.count * mine.dtype.size <= mine.storage.buffer.byteCount
-      ? mine : try mine.clone()
+    // A small part of a large block would keep all of the block alive.
+    let isMost = 2 * mine.byteCount + 4096 >= mine.storage.buffer.byteCount
+    grad = given.insert(ObjectIdentifier(mine.storage)).inserted && isMost ? mine : try mine.clone()
   }
 
   /// All nodes below `root`, newest first.

@@ -191,8 +191,8 @@ func message(_ body: () throws -> Void) -> String {
       message { _ = try table.filter(.and(col("id"), col("id"))) }
         == "TYPE_MISMATCH: id & id: both sides must be Boolean, but id is Int64")
     #expect(
-      message { _ = try table.project([NamedExpr("x", .cast(col("image"), .int64, lenient: false))]) }
-        == "TYPE_MISMATCH: image.cast(Int64): FixedSizeList[UInt8, 4] cannot be cast to Int64")
+      message { _ = try table.project([NamedExpr("x", .cast(col("image"), .date32, lenient: false))]) }
+        == "TYPE_MISMATCH: image.cast(Date): FixedSizeList[UInt8, 4] cannot be cast to Date")
     #expect(
       message { _ = try table.project([NamedExpr("x", .aggregate(.sum, col("id")))]) }
         == "TYPE_MISMATCH: id.sum(): an aggregate can only stand in agg { ... }")

@@ -107,8 +107,15 @@ package final class DataLake: Sendable {
     try LakeReference.check(name: id, kind)
     let folder = location(kind, id).folder
     let grave = "\(DataLake.trash)/\(kind.rawValue)-\(id)-\(randomUUID())"
-    do throws(Failure) { try store.moveTree(folder, to: grave) } catch {
-      throw error.code == .fileNotFound ? kind.notFound(id) : error
+    for attempt in 1... {
+      do throws(Failure) {
+        try store.moveTree(folder, to: grave)
+        break
+      } catch {
+        if error.code == .fileNotFound { throw kind.notFound(id) }
+        // Another process may have removed the trash folder between its making and the move.
+        if error.code != .ioError || attempt == 3 { throw error }
+      }
     }
     // The name is free and the deletion durable; files that stay now are removed when the lake is opened next.
     try? store.deleteTree(grave)

@@ -7,7 +7,14 @@ import NIOHTTP1
 /// The REST API from a client's side (docs: `/openapi.json`).
 struct ServerClient {
   let base: String
-  private let client = HTTPClient.shared
+  private var client: HTTPClient { ServerClient.client }
+
+  /// A refused connection is an answer: it is not tried again until the deadline.
+  private static let client: HTTPClient = {
+    var configuration = HTTPClient.Configuration.singletonConfiguration
+    configuration.connectionPool.retryConnectionEstablishment = false
+    return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+  }()
 
   /// Calls `method /api/v1<path>`; the JSON answer, or the server's error as a `Failure`.
   /// - Throws: `SERVER_UNREACHABLE` when nobody answers.

@@ -42,6 +42,15 @@ def alive(pid):
         return False
 
 
+def resident(pid):
+    """Resident bytes of a process; 0 when it is gone."""
+    try:
+        with open("/proc/%d/statm" % pid) as sizes:
+            return int(sizes.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
 def wait_until(check, seconds, what, every=0.02):
     """The first truthy value of check(); an assertion error after `seconds`."""
     end = time.monotonic() + seconds

@@ -33,7 +33,7 @@ def test_the_bodies_of_the_contract(platform):
 
 
 def test_an_error_in_a_script_names_the_place(bench):
-    bench.script("wrong.lua", "local function inner()\n  local t = nil\n  return t.field\nend\nfunction run() return inner() end\n")
+    bench.script("wrong.lua", "local function inner()\n  local t = nil\n  return t.field\nend\nfunction run()\n  local x = inner()\n  return { x = x }\nend\n")
     error = bench.wait(bench.submit("wrong.lua"), ("failed",), 10)["error"]
     assert error["code"] == "SCRIPT_ERROR" and "attempt to index a nil value" in error["message"], error
     assert error["line"] == 3 and error["script"].endswith("wrong.lua") and "inner" in error["traceback"], error

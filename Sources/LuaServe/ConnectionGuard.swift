@@ -220,6 +220,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     }
     switch unwrapOutboundIn(data) {
     case .head(var head):
+      if case .betweenRequests = phase, unanswered == 1, queue.isClosed { phase = .last(nil) }
       if head.headerFields[.connection] == "close" {
         if case .last = phase {} else { phase = .last(nil) }
       } else if case .last(nil) = phase, unanswered == 1 {
@@ -256,8 +257,18 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
       context.write(wrapOutboundOut(.body(ByteBuffer(bytes: rejection.body))), promise: nil)
       context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
     }
-    setTimer(context, limits.lingerSeconds)
+    setTimer(context, queue.isClosed ? limits.lingerSeconds / 4 : limits.lingerSeconds)
     context.close(mode: .output, promise: nil)
+  }
+
+  /// The handler behind this one closes as soon as the last answer is written. If bytes of the client were still unread, the
+  /// kernel would then tear the connection down and the answer with it, so the end is left to `finish`.
+  func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+    if case .closing = phase, mode == .all, context.channel.isActive {
+      context.channel.closeFuture.cascade(to: promise)
+    } else {
+      context.close(mode: mode, promise: promise)
+    }
   }
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {

@@ -35,7 +35,7 @@ package struct Route: Sendable {
   }
 }
 
-/// An HTTP service: Hummingbird on one event-loop thread, in front of a bounded queue of requests.
+/// An HTTP service: Hummingbird on the network thread, in front of a bounded queue of requests.
 ///
 /// Knows nothing of Lua. The owner starts it, takes requests from `queue`, answers them with `PendingRequest.finish`, and
 /// ends it: `stopAccepting()`, answer what is left, `close()`.
@@ -67,7 +67,6 @@ package final class HTTPService: Sendable {
   package let host: String
   package let port: Int
   private let connections: ConnectionTable
-  private let loops: MultiThreadedEventLoopGroup
   private let services: ServiceGroup
   private let running: Task<Void, Never>
   private let ended: Gate
@@ -91,7 +90,7 @@ package final class HTTPService: Sendable {
     let limits = ConnectionGuard.Limits(
       bodyBytes: options.bodyLimitBytes, headSeconds: options.headSeconds, bodySeconds: options.bodySeconds,
       idleSeconds: options.idleSeconds, writeSeconds: options.writeSeconds)
-    let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    let network = Network.shared
     let logger = Logger(label: "moonlake.http", factory: { _ in SwiftLogNoOpLogHandler() })
     let channel = HTTP1Channel(
       responder: { request, writer, channel in try await responder.respond(to: request, writer, channel) },
@@ -111,10 +110,9 @@ package final class HTTPService: Sendable {
       onServerRunning: { channel in
         bound.withLock { $0 = .success(channel.localAddress?.port ?? port) }
         started.open()
-      }, eventLoopGroup: loops, logger: logger)
+      }, eventLoopGroup: network.loops, logger: logger)
     let services = ServiceGroup(configuration: .init(services: [server], logger: logger))
-    let executor = LoopExecutor(loops.any())
-    let running = Task(executorPreference: executor) {
+    let running = Task(executorPreference: network.executor) {
       do {
         try await services.run()
       } catch {
@@ -129,7 +127,6 @@ package final class HTTPService: Sendable {
     case .success(let actual): self.port = actual
     case .failure(let failure):
       ended.wait(seconds: 2)
-      try? loops.syncShutdownGracefully()
       throw failure
     case nil: throw Failure(.internalError, "the service on \(host):\(port) did not start")
     }
@@ -138,7 +135,6 @@ package final class HTTPService: Sendable {
     self.queue = queue
     self.host = host
     self.connections = connections
-    self.loops = loops
     self.services = services
     self.running = running
     self.ended = ended
@@ -169,7 +165,6 @@ package final class HTTPService: Sendable {
     ended.wait(seconds: 0.2)
     running.cancel()
     ended.wait(seconds: 1)
-    try? loops.syncShutdownGracefully()
   }
 
   deinit { close() }
@@ -214,6 +209,15 @@ package final class HTTPService: Sendable {
 extension Failure.Code {
   package static let portInUse = Failure.Code("PORT_IN_USE")
   package static let portNotAllowed = Failure.Code("PORT_NOT_ALLOWED")
+}
+
+/// The one network thread of this process, for all its services. It is started by the first and never ended: NIO must not
+/// be asked for anything after its loop has ended, and freed connections ask.
+private struct Network {
+  static let shared = Network()
+  let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+  let executor: LoopExecutor
+  private init() { executor = LoopExecutor(loops.any()) }
 }
 
 /// Runs Swift tasks on the event loop's own thread: a request is read, routed and answered without changing threads.

@@ -89,6 +89,8 @@ package final class RequestQueue: @unchecked Sendable {  // Sendable: `monitor` 
 
   /// Requests that wait or run.
   package var inFlight: Int { monitor.locked { waiting.count + running } }
+  /// True once new requests are refused.
+  package var isClosed: Bool { monitor.locked { !isOpen } }
   /// True when closed and nothing waits or runs.
   package var isDrained: Bool { monitor.locked { !isOpen && waiting.isEmpty && running == 0 } }
 

@@ -427,7 +427,11 @@ import Testing
       #expect(idle.isClosed())
       #expect(eventually { (try? Client(port: rig.port)) == nil })
       for _ in 0..<3 { gate.signal() }
-      for client in busy { #expect(try client.reply()?.json == ["ok": true]) }
+      for client in busy {
+        let reply = try #require(try client.reply())
+        #expect(reply.json == ["ok": true])
+        #expect(reply.headers["connection"] == "close")
+      }
       rig.stop()
       #expect(rig.service.connectionCount == 0)
       // The port is free at once.

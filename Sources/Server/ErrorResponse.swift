@@ -79,10 +79,15 @@ enum ErrorResponse {
 
 /// A JSON answer.
 func json(_ value: JSONValue, status: HTTPResponse.Status = .ok, headers: HTTPFields = HTTPFields()) -> Response {
+  json(bytes: ByteBuffer(bytes: value.utf8()), status: status, headers: headers)
+}
+
+/// A JSON answer whose text is there.
+func json(bytes: ByteBuffer, status: HTTPResponse.Status = .ok, headers: HTTPFields = HTTPFields()) -> Response {
   var headers = headers
   headers[.contentType] = "application/json"
   headers[.cacheControl] = "no-store"
-  return Response(status: status, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(bytes: value.utf8())))
+  return Response(status: status, headers: headers, body: ResponseBody(byteBuffer: bytes))
 }
 
 /// A text answer.

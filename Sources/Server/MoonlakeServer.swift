@@ -97,6 +97,10 @@ package struct MoonlakeServer: Sendable {
   package func run(
     handlesSignals: Bool = true, onRunning: @escaping @Sendable (_ port: Int) -> Void = { _ in }
   ) async throws(Failure) {
+    // One thread reads, routes and answers: nothing here takes long (what blocks goes to `offload`), and a request that stays
+    // on its thread costs less than one that is handed over twice.
+    let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    let executor = LoopExecutor(loops.next())
     let responder = Responder(table: table, metrics: metrics, configuration: configuration, logger: logger)
     let (limits, metrics) = (configuration, metrics)
     var http = HTTP1Channel.Configuration(
@@ -112,7 +116,8 @@ package struct MoonlakeServer: Sendable {
       configuration: ApplicationConfiguration(
         address: .hostname(configuration.host, port: configuration.port), backlog: 512,
         availableConnectionsDelegate: .maximum(configuration.maxConnections, logger: quiet)),
-      onServerRunning: { channel in onRunning(channel.localAddress?.port ?? 0) }, logger: quiet)
+      onServerRunning: { channel in onRunning(channel.localAddress?.port ?? 0) }, eventLoopGroupProvider: .shared(loops),
+      logger: quiet)
     if !HostRule.isLoopback(configuration.host) {
       logger.warning("listening on '\(configuration.host)': anybody who reaches this port can run scripts on this machine")
     }
@@ -122,7 +127,12 @@ package struct MoonlakeServer: Sendable {
       gracefulShutdownSignals: handlesSignals ? [.sigterm, .sigint] : [], logger: quiet)
     group.maximumGracefulShutdownDuration = .seconds(configuration.shutdownSeconds)
     do {
-      try await ServiceGroup(configuration: group).run()
+      let services = ServiceGroup(configuration: group)
+      let result: Result<Void, any Error> = await withTaskExecutorPreference(executor) {
+        do { return .success(try await services.run()) } catch { return .failure(error) }
+      }
+      try? await loops.shutdownGracefully()
+      try result.get()
     } catch let error as IOError where error.errnoCode == EADDRINUSE {
       throw Failure(
         Failure.Code("PORT_IN_USE"),
@@ -133,6 +143,17 @@ package struct MoonlakeServer: Sendable {
     } catch {
       throw Failure(.ioError, "the server ended: \(error)")
     }
+  }
+}
+
+/// Runs Swift tasks on an event loop's thread.
+private final class LoopExecutor: TaskExecutor {
+  private let loop: any EventLoop
+  init(_ loop: any EventLoop) { self.loop = loop }
+
+  func enqueue(_ job: consuming ExecutorJob) {
+    let job = UnownedJob(job)
+    loop.execute { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
   }
 }
 

@@ -201,8 +201,8 @@ extension TaskScheduler {
   func put(_ record: TaskRecord, _ state: inout State) {
     let id = record.id
     state.revision &+= 1
-    let isNewlyFinished = record.status.isTerminal && state.snapshots[id]?.status.isTerminal != true
-    state.snapshots[id] = record
+    let isNewlyFinished = record.status.isTerminal && state.snapshots[id]?.record.status.isTerminal != true
+    state.snapshots[id] = Snapshot(record: record, revision: state.revision)
     guard isNewlyFinished else { return }
     state.finished.append(id)
     if state.finished.count > options.cachedRecords {

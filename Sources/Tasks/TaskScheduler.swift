@@ -28,6 +28,12 @@ package final class TaskScheduler: Sendable {
     package init() {}
   }
 
+  struct Snapshot {
+    var record: TaskRecord
+    /// Another one after each change of any task.
+    var revision: UInt64
+  }
+
   struct State {
     var isRunning = false
     var isStopping = false
@@ -36,7 +42,7 @@ package final class TaskScheduler: Sendable {
     var queue: [String] = []
     var busySlots = 0
     /// Snapshots for readers: all live tasks, and finished ones in the order they came.
-    var snapshots: [String: TaskRecord] = [:]
+    var snapshots: [String: Snapshot] = [:]
     var finished: [String] = []
     var counts: [TaskStatus: Int] = [:]
     var revision: UInt64 = 0
@@ -82,7 +88,7 @@ package final class TaskScheduler: Sendable {
       state.counts = counts
       for record in pending.reversed() {
         state.live[record.id] = LiveTask(record)
-        state.snapshots[record.id] = record
+        put(record, &state)
         state.queue.append(record.id)
       }
       state.isRunning = true
@@ -198,12 +204,15 @@ package final class TaskScheduler: Sendable {
   }
 
   /// The record if it is in memory, as all unfinished ones are. Does not block.
-  package func cachedRecord(id: String) -> TaskRecord? { state.withLock { $0.snapshots[id] } }
+  package func cachedRecord(id: String) -> TaskRecord? { state.withLock { $0.snapshots[id]?.record } }
+
+  /// A number that changes whenever the record in memory does; nil when it is not there. For copies of what was made of it.
+  package func revision(of id: String) -> UInt64? { state.withLock { $0.snapshots[id]?.revision } }
 
   /// Records of finished tasks come from the store, of others as they are now.
   package func records(_ query: TaskQuery) throws(Failure) -> [TaskRecord] {
     let stored = try store.records(query)
-    return state.withLock { state in stored.map { state.snapshots[$0.id] ?? $0 } }
+    return state.withLock { state in stored.map { state.snapshots[$0.id]?.record ?? $0 } }
   }
 
   /// Tasks by state. Does not block.

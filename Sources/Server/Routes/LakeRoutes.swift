@@ -4,6 +4,7 @@ import HTTPTypes
 import Hummingbird
 import Lake
 import LanceTable
+import NIOCore
 
 /// `/api/v1/datasets` and `/api/v1/models`: list, describe, delete; rows of a data set.
 struct LakeRoutes: Sendable {
@@ -66,10 +67,13 @@ struct LakeRoutes: Sendable {
     return try body()
   }
 
+  private static func bytes(_ list: [JSONValue]) -> ByteBuffer { ByteBuffer(bytes: JSONValue.array(list).utf8()) }
+
   private func version(_ call: Call) -> TableVersion { call.integer("version").map { .number(UInt64($0)) } ?? .latest }
 
   @Sendable private func listDatasets(_ call: Call) async throws(Failure) -> Response {
-    json(.array(try await offload { [self] () throws(Failure) in try lake.datasets() }.map { .object($0.json) }))
+    json(
+      bytes: try await offload { [self] () throws(Failure) in LakeRoutes.bytes(try lake.datasets().map { .object($0.json) }) })
   }
 
   @Sendable private func readDataset(_ call: Call) async throws(Failure) -> Response {
@@ -95,7 +99,7 @@ struct LakeRoutes: Sendable {
     let offset = call.integer("offset") ?? 0
     let columns = call.text("columns").map { $0.split(separator: ",").map(String.init) }
     if columns?.isEmpty == true { throw Failure(.invalidRequest, "query parameter 'columns' names no column") }
-    let (rows, total) = try await offload { [self] () throws(Failure) -> (JSONValue, Int) in
+    let (rows, total) = try await offload { [self] () throws(Failure) -> (ByteBuffer, Int) in
       let table = try found(.dataset, id) { () throws(Failure) in try lake.open(.dataset, id, version: version) }
       let start = min(offset, table.rowCount)
       let batch = try table.take(Array(start..<min(table.rowCount, start + limit)), columns: columns)
@@ -110,13 +114,16 @@ struct LakeRoutes: Sendable {
         }
         rows.append(.object(row))
       }
-      return (.array(rows), table.rowCount)
+      return (LakeRoutes.bytes(rows), table.rowCount)
     }
-    return json(rows, headers: [.totalCount: "\(total)"])
+    return json(bytes: rows, headers: [.totalCount: "\(total)"])
   }
 
   @Sendable private func listModels(_ call: Call) async throws(Failure) -> Response {
-    json(.array(try await offload { [self] () throws(Failure) in try lake.models() }.map { .object($0.json(detailed: false)) }))
+    json(
+      bytes: try await offload { [self] () throws(Failure) in
+        LakeRoutes.bytes(try lake.models().map { .object($0.json(detailed: false)) })
+      })
   }
 
   @Sendable private func readModel(_ call: Call) async throws(Failure) -> Response {

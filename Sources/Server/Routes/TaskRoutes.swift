@@ -2,6 +2,7 @@ import Core
 import HTTPTypes
 import Hummingbird
 import NIOCore
+import Synchronization
 import Tasks
 
 /// `/api/v1/tasks`: create, list, read, cancel; logs, events, metrics.
@@ -10,6 +11,7 @@ struct TaskRoutes: Sendable {
   let reader: TaskRequestReader
   let metrics: ServerMetrics
   let configuration: MoonlakeServer.Configuration
+  let rendered = RenderedTasks()
 
   static let wait = QueryParameter(
     name: "wait", kind: .seconds(max: 60), about: "Wait this long for the task's end before the answer.")
@@ -112,7 +114,11 @@ struct TaskRoutes: Sendable {
     let limit = query.limit
     query.limit += 1  // one more, to know whether there is another page
     let wanted = query
-    let records = try await offload { [self] () throws(Failure) in try scheduler.records(wanted) }
+    let (records, body) = try await offload { [self] () throws(Failure) in
+      let records = try scheduler.records(wanted)
+      let views = records.prefix(limit).map { TaskView.json($0, detailed: false) }
+      return (records, ByteBuffer(bytes: JSONValue.array(views).utf8()))
+    }
     var headers = HTTPFields()
     if records.count > limit, let last = records.prefix(limit).last {
       let cursor = "t" + String(last.sequence, radix: 36)
@@ -121,7 +127,7 @@ struct TaskRoutes: Sendable {
         call.query.filter { $0.name != "cursor" }.map { "\($0.name)=\(QueryText.encoded($0.value))" } + ["cursor=\(cursor)"]
       headers[.linkField] = "</api/v1/tasks?\(kept.joined(separator: "&"))>; rel=\"next\""
     }
-    return json(.array(records.prefix(limit).map { TaskView.json($0, detailed: false) }), headers: headers)
+    return json(bytes: body, headers: headers)
   }
 
   @Sendable private func read(_ call: Call) async throws(Failure) -> Response {
@@ -129,7 +135,13 @@ struct TaskRoutes: Sendable {
     if let seconds = call.seconds("wait") {
       return json(TaskView.json(try await scheduler.wait(for: id, timeoutSeconds: seconds) { $0.status.isTerminal }))
     }
-    if let record = scheduler.cachedRecord(id: id) { return json(TaskView.json(record)) }
+    // Polled often: what is in memory is answered at once, from bytes made when it last changed.
+    if let revision = scheduler.revision(of: id) {
+      if let bytes = rendered.bytes(id, revision) { return json(bytes: bytes) }
+      if let record = scheduler.cachedRecord(id: id) {  // perhaps newer than `revision`: then it is made once more next time
+        return json(bytes: rendered.keep(ByteBuffer(bytes: TaskView.json(record).utf8()), id, revision))
+      }
+    }
     return json(TaskView.json(try await offload { [self] () throws(Failure) in try scheduler.record(id: id) }))
   }
 
@@ -198,15 +210,37 @@ struct TaskRoutes: Sendable {
   @Sendable private func points(_ call: Call) async throws(Failure) -> Response {
     let id = call.parameter("id")
     let name = call.text("name")
-    let points = try await offload { [self] () throws(Failure) in try scheduler.metrics(id: id).points }
-    return json(
-      .array(
-        points.filter { point in name.map { $0 == point.name } ?? true }.map { point in
-          [
-            "name": .string(point.name), "step": point.step.map { .int($0) } ?? .null, "value": .double(point.value),
-            "time": .string(point.at.text(fractionDigits: 3)),
-          ]
-        }))
+    let body = try await offload { [self] () throws(Failure) in
+      let points = try scheduler.metrics(id: id).points.filter { point in name.map { $0 == point.name } ?? true }
+      let list = points.map { point -> JSONValue in
+        [
+          "name": .string(point.name), "step": point.step.map { .int($0) } ?? .null, "value": .double(point.value),
+          "time": .string(point.at.text(fractionDigits: 3)),
+        ]
+      }
+      return ByteBuffer(bytes: JSONValue.array(list).utf8())
+    }
+    return json(bytes: body)
+  }
+}
+
+/// JSON of tasks as it was last made, with the revision of the record it was made of.
+final class RenderedTasks: Sendable {
+  private let kept = Mutex<[String: (revision: UInt64, bytes: ByteBuffer)]>([:])
+
+  func bytes(_ id: String, _ revision: UInt64) -> ByteBuffer? {
+    kept.withLock { kept in
+      guard let found = kept[id], found.revision == revision else { return nil }
+      return found.bytes
+    }
+  }
+
+  func keep(_ bytes: ByteBuffer, _ id: String, _ revision: UInt64) -> ByteBuffer {
+    kept.withLock { kept in
+      if kept.count >= 256 { kept.removeAll() }
+      if bytes.readableBytes <= 65536 { kept[id] = (revision, bytes) }
+    }
+    return bytes
   }
 }
 

@@ -88,7 +88,7 @@ private func forward<T: Real>(
           guard bias != nil || relu else { continue }
           for o in 0..<groupOut {
             let b = bias.map { $0[g * groupOut + o] } ?? 0
-            addBias(target + o * pixels, pixels, b, relu: relu)
+            T.addBias(target + o * pixels, pixels, b, relu: relu)
           }
         }
       }
@@ -165,27 +165,6 @@ private func backward<T: Real>(
     }
   }
   BufferPool.give(partial)
-}
-
-/// row += b, then max(row, 0) if asked; eight values at a time.
-@inline(__always)
-private func addBias<T: Real>(_ row: UnsafeMutablePointer<T>, _ count: Int, _ b: T, relu: Bool) {
-  let raw = UnsafeMutableRawPointer(row)
-  let size = MemoryLayout<T>.size
-  let eight = SIMD8<T>(repeating: b)
-  let floor = SIMD8<T>(repeating: relu ? 0 : -T.infinity)
-  var i = 0
-  while i + 8 <= count {
-    var v = raw.loadUnaligned(fromByteOffset: i * size, as: SIMD8<T>.self) + eight
-    v.replace(with: floor, where: v .< floor)  // NaN stays
-    raw.storeBytes(of: v, toByteOffset: i * size, as: SIMD8<T>.self)
-    i += 8
-  }
-  while i < count {
-    let v = row[i] + b
-    row[i] = relu && v < 0 ? 0 : v
-    i += 1
-  }
 }
 
 /// Image (C/G,H,W) -> patches (C/G KH KW, OH OW); outside the image is 0.

@@ -81,10 +81,12 @@ extension Int32: Element {}
 extension Int64: Element {}
 
 /// f32 and f64: what gradients, convolutions and matrix products are made of.
-protocol Real: Element, BinaryFloatingPoint, SIMDScalar, Codable {
+protocol Real: Element, BinaryFloatingPoint {
   static func gemm(
     _ transA: Bool, _ transB: Bool, _ m: Int, _ n: Int, _ k: Int, _ alpha: Self, _ a: UnsafePointer<Self>, _ lda: Int,
     _ b: UnsafePointer<Self>, _ ldb: Int, _ beta: Self, _ c: UnsafeMutablePointer<Self>, _ ldc: Int)
+  /// row += b, then max(row, 0) if asked (NaN stays). Concrete per type: a generic loop is not turned into vectors.
+  static func addBias(_ row: UnsafeMutablePointer<Self>, _ count: Int, _ b: Self, relu: Bool)
   static func exponential(_ x: Self) -> Self
   static func logarithm(_ x: Self) -> Self
   static func hyperbolicTangent(_ x: Self) -> Self

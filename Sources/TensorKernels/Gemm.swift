@@ -16,6 +16,16 @@ extension Float: Real {
       CblasRowMajor, transA ? CblasTrans : CblasNoTrans, transB ? CblasTrans : CblasNoTrans, blasint(m), blasint(n),
       blasint(k), alpha, a, blasint(lda), b, blasint(ldb), beta, c, blasint(ldc))
   }
+  static func addBias(_ row: UnsafeMutablePointer<Float>, _ count: Int, _ b: Float, relu: Bool) {
+    if relu {
+      for i in 0..<count {
+        let v = row[i] + b
+        row[i] = v < 0 ? 0 : v
+      }
+    } else {
+      for i in 0..<count { row[i] += b }
+    }
+  }
   @inline(__always) static func exponential(_ x: Float) -> Float { expf(x) }
   @inline(__always) static func logarithm(_ x: Float) -> Float { logf(x) }
   @inline(__always) static func hyperbolicTangent(_ x: Float) -> Float { tanhf(x) }
@@ -35,6 +45,16 @@ extension Double: Real {
     cblas_dgemm(
       CblasRowMajor, transA ? CblasTrans : CblasNoTrans, transB ? CblasTrans : CblasNoTrans, blasint(m), blasint(n),
       blasint(k), alpha, a, blasint(lda), b, blasint(ldb), beta, c, blasint(ldc))
+  }
+  static func addBias(_ row: UnsafeMutablePointer<Double>, _ count: Int, _ b: Double, relu: Bool) {
+    if relu {
+      for i in 0..<count {
+        let v = row[i] + b
+        row[i] = v < 0 ? 0 : v
+      }
+    } else {
+      for i in 0..<count { row[i] += b }
+    }
   }
   @inline(__always) static func exponential(_ x: Double) -> Double { exp(x) }
   @inline(__always) static func logarithm(_ x: Double) -> Double { log(x) }

@@ -118,60 +118,63 @@ private func maxForward<T: Real>(
   }
 }
 
-/// Max pooling of f32 by 2 x 2 side by side, eight windows at a time: 16 neighbours of two rows, split into even and odd.
-/// The plain reference is `maxForward`.
+/// Max pooling of f32 by 2 x 2 side by side, as selections without branches, which the compiler turns into vectors. The
+/// plain reference is `maxForward`. NaN wins.
 private func maxOfTwoByTwo(
   _ s: PoolShape, _ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>, _ positions: UnsafeMutablePointer<Int32>?
 ) {
   let (outHeight, outWidth, width) = (s.outHeight, s.outWidth, s.width)
   let outPixels = outHeight * outWidth
   nonisolated(unsafe) let (x, y, positions) = (x, y, positions)
-  let steps = SIMD8<Int32>(0, 2, 4, 6, 8, 10, 12, 14)
   Parallel.forEach(count: s.planes, grain: max(1, 16384 / max(1, s.height * width))) { planes in
     for p in planes {
-      let plane = UnsafeRawPointer(x + p * s.height * width)
-      let out = UnsafeMutableRawPointer(y + p * outPixels)
-      let at = positions.map { UnsafeMutableRawPointer($0 + p * outPixels) }
       for i in 0..<outHeight {
-        var j = 0
-        // A row shorter than eight windows is done one by one, and so is the rest of a longer one.
-        while j + 8 <= outWidth {
-          let upper = plane.loadUnaligned(fromByteOffset: (2 * i * width + 2 * j) * 4, as: SIMD16<Float>.self)
-          let lower = plane.loadUnaligned(fromByteOffset: ((2 * i + 1) * width + 2 * j) * 4, as: SIMD16<Float>.self)
-          let first = SIMD8(repeating: Int32(truncatingIfNeeded: 2 * i * width + 2 * j)) &+ steps
-          var best = upper.evenHalf
-          var place = first
-          take(upper.oddHalf, first &+ 1, &best, &place)
-          var bottom = lower.evenHalf
-          var below = first &+ SIMD8(repeating: Int32(truncatingIfNeeded: width))
-          take(lower.oddHalf, below &+ 1, &bottom, &below)
-          take(bottom, below, &best, &place)
-          out.storeBytes(of: best, toByteOffset: (i * outWidth + j) * 4, as: SIMD8<Float>.self)
-          at?.storeBytes(of: place, toByteOffset: (i * outWidth + j) * 4, as: SIMD8<Int32>.self)
-          j += 8
-        }
-        let cells = x + p * s.height * width
-        while j < outWidth {
-          let start = 2 * i * width + 2 * j
-          let right = cells[start + 1] > cells[start] || cells[start + 1].isNaN ? start + 1 : start
-          let under = start + width
-          let lower = cells[under + 1] > cells[under] || cells[under + 1].isNaN ? under + 1 : under
-          let place = cells[lower] > cells[right] || cells[lower].isNaN ? lower : right
-          y[p * outPixels + i * outWidth + j] = cells[place]
-          positions?[p * outPixels + i * outWidth + j] = Int32(truncatingIfNeeded: place)
-          j += 1
+        let start = 2 * i * width
+        let upper = x + p * s.height * width + start
+        let row = y + p * outPixels + i * outWidth
+        if let positions {
+          maxOfRows(
+            upper, upper + width, row, positions + p * outPixels + i * outWidth, outWidth, Int32(truncatingIfNeeded: start),
+            Int32(truncatingIfNeeded: width))
+        } else {
+          maxOfRows(upper, upper + width, row, outWidth)
         }
       }
     }
   }
 }
 
-/// best = the larger of best and other, with its place; NaN wins.
-@inline(__always)
-private func take(_ other: SIMD8<Float>, _ otherPlace: SIMD8<Int32>, _ best: inout SIMD8<Float>, _ place: inout SIMD8<Int32>) {
-  let wins = (other .> best) .| (other .!= other)
-  best.replace(with: other, where: wins)
-  place.replace(with: otherPlace, where: wins)
+/// Two rows to one: `place` counts in the plane, where `upper` starts at `start` and `lower` is `width` on.
+@inline(never)
+private func maxOfRows(
+  _ upper: UnsafePointer<Float>, _ lower: UnsafePointer<Float>, _ row: UnsafeMutablePointer<Float>,
+  _ place: UnsafeMutablePointer<Int32>, _ count: Int, _ start: Int32, _ width: Int32
+) {
+  for j in 0..<count {
+    let (a, b, c, d) = (upper[2 &* j], upper[2 &* j &+ 1], lower[2 &* j], lower[2 &* j &+ 1])
+    let at = start &+ Int32(truncatingIfNeeded: 2 &* j)
+    let right = b > a || b != b
+    let top = right ? b : a
+    let topPlace = right ? at &+ 1 : at
+    let lowerRight = d > c || d != d
+    let bottom = lowerRight ? d : c
+    let bottomPlace = lowerRight ? at &+ width &+ 1 : at &+ width
+    let isBottom = bottom > top || bottom != bottom
+    row[j] = isBottom ? bottom : top
+    place[j] = isBottom ? bottomPlace : topPlace
+  }
+}
+
+@inline(never)
+private func maxOfRows(
+  _ upper: UnsafePointer<Float>, _ lower: UnsafePointer<Float>, _ row: UnsafeMutablePointer<Float>, _ count: Int
+) {
+  for j in 0..<count {
+    let (a, b, c, d) = (upper[2 &* j], upper[2 &* j &+ 1], lower[2 &* j], lower[2 &* j &+ 1])
+    let top = b > a || b != b ? b : a
+    let bottom = d > c || d != d ? d : c
+    row[j] = bottom > top || bottom != bottom ? bottom : top
+  }
 }
 
 private func maxBackward<T: Real>(

@@ -138,7 +138,7 @@ class Page:
         """Waits until the expression is truthy; its value."""
         end = time.monotonic() + seconds
         while True:
-            got = self.run("(() => { try { return (%s) } catch { return null } })()" % script)
+            got = self.run("(() => { try { const v = (%s); return v instanceof Node ? true : v } catch { return null } })()" % script)
             if got:
                 return got
             if time.monotonic() > end:

@@ -87,7 +87,7 @@ export function taskDetail(place, id, signal) {
         task.error.traceback && h("details", {}, h("summary", {}, "Traceback"), h("pre", {}, task.error.traceback))),
       task.result && Object.keys(task.result).length > 0 && [h("h2", {}, "Result"), pairs(task.result)]);
     const params = Object.keys(task.params ?? {}).length > 0;
-    replace(facts, h("h2", {}, "Request"), pairs({ script: task.script, input: task.input, output: task.output || "none" }, lakeLink), params && [h("h2", {}, "Parameters"), pairs(task.params)]);
+    replace(facts, h("h2", {}, "Request"), pairs({ script: task.script, input: task.input || "none", output: task.output || "none" }, lakeLink), params && [h("h2", {}, "Parameters"), pairs(task.params)]);
   }
   function drawCurves() {
     if (points.length === drawn) return;

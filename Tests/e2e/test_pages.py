@@ -1,6 +1,7 @@
 """The two pages in headless Chromium: a digit is drawn and read; a training is watched while it runs."""
 import math
 import os
+import time
 
 import pytest
 
@@ -57,6 +58,7 @@ def test_a_drawn_digit_is_read(browser, endpoint, digit, means):
     bars = page.wait_for("[...document.querySelectorAll('#bars [role=meter]')].map((bar) => Number(bar.getAttribute('aria-valuenow')))")
     assert len(bars) == 10 and abs(sum(bars) - 1) < 0.01 and bars.index(max(bars)) == digit
     assert page.run("document.querySelectorAll('#bars .best').length") == 1
+    time.sleep(0.4)                                     # the bars move
     page.screenshot(os.path.join(SCREENSHOTS, "draw-%d-%s.png" % (digit, means)))
     page.click("#clear")
     page.wait_for("document.querySelector('#digit').textContent === '–'")

@@ -64,7 +64,7 @@ package struct MoonlakeServer: Sendable {
   let metrics = ServerMetrics()
   let table: RouteTable
 
-  /// `scheduler` must have been started; `run` stops it.
+  /// `scheduler` must have recovered its tasks; `run` resumes it once the port is there, and stops it at the end.
   package init(_ configuration: Configuration, scheduler: TaskScheduler, lake: DataLake, logger: Logger) {
     self.configuration = configuration
     self.scheduler = scheduler
@@ -102,7 +102,7 @@ package struct MoonlakeServer: Sendable {
     let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let executor = LoopExecutor(loops.next())
     let responder = Responder(table: table, metrics: metrics, configuration: configuration, logger: logger)
-    let (limits, metrics) = (configuration, metrics)
+    let (limits, metrics, scheduler) = (configuration, metrics, scheduler)
     var http = HTTP1Channel.Configuration(
       additionalChannelHandlers: [ConnectionGuard(limits: limits, metrics: metrics)],
       idleTimeout: .milliseconds(Int64(configuration.idleTimeoutSeconds * 1000)))
@@ -116,7 +116,10 @@ package struct MoonlakeServer: Sendable {
       configuration: ApplicationConfiguration(
         address: .hostname(configuration.host, port: configuration.port), backlog: 512,
         availableConnectionsDelegate: .maximum(configuration.maxConnections, logger: quiet)),
-      onServerRunning: { channel in onRunning(channel.localAddress?.port ?? 0) }, eventLoopGroupProvider: .shared(loops),
+      onServerRunning: { channel in
+        scheduler.resume()
+        onRunning(channel.localAddress?.port ?? 0)
+      }, eventLoopGroupProvider: .shared(loops),
       logger: quiet)
     if !HostRule.isLoopback(configuration.host) {
       logger.warning("listening on '\(configuration.host)': anybody who reaches this port can run scripts on this machine")

@@ -64,9 +64,21 @@ package final class TaskScheduler: Sendable {
 
   // MARK: life
 
-  /// Makes the store true and begins to run what waits: a task that was `running` when an earlier server ended goes to
-  /// `failed` with `LOST_ON_RESTART`, after what is left of its worker was killed; `pending` tasks are queued again.
+  /// `recover` and `resume`.
   package func start() throws(Failure) {
+    try recover()
+    resume()
+  }
+
+  /// Begins to run what waits.
+  package func resume() {
+    state.withLock { $0.isRunning = !$0.isStopping }
+    dispatch()
+  }
+
+  /// Makes the store true: a task that was `running` when an earlier server ended goes to `failed` with `LOST_ON_RESTART`,
+  /// after what is left of its worker was killed; `pending` tasks are queued again.
+  package func recover() throws(Failure) {
     for record in try allRecords(in: .running) {
       let attempts = try store.attempts(id: record.id)
       for attempt in attempts where attempt.endedAt == nil {
@@ -91,9 +103,7 @@ package final class TaskScheduler: Sendable {
         put(record, &state)
         state.queue.append(record.id)
       }
-      state.isRunning = true
     }
-    dispatch()
   }
 
   private func allRecords(in status: TaskStatus) throws(Failure) -> [TaskRecord] {

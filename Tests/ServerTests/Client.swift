@@ -169,7 +169,7 @@ final class Site: Sendable {
     }
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     scheduler = TaskScheduler(store: MemoryTaskStore(), executor: executor, logger: logger)
-    try scheduler.start()
+    try scheduler.recover()
     lake = try DataLake(root: folder + "/lance_storage", shownAs: "lance_storage")
     var configuration = MoonlakeServer.Configuration(scriptRoot: folder + "/scripts", baseDirectory: folder)
     configuration.port = 0

@@ -228,11 +228,16 @@ extension Live {
       try await Site.with { site in
         var configuration = MoonlakeServer.Configuration(scriptRoot: site.folder, baseDirectory: site.folder)
         configuration.port = site.port
-        let second = MoonlakeServer(configuration, scheduler: site.scheduler, lake: site.lake, logger: .init(label: "x"))
+        // What waits in its store does not run before the port is there.
+        let scheduler = TaskScheduler(
+          store: MemoryTaskStore(), executor: ClosureExecutor { _ in .null }, logger: Logger(label: "x"))
+        let waiting = try scheduler.submit(TaskRequest(name: "a", script: "x.lua"))
+        let second = MoonlakeServer(configuration, scheduler: scheduler, lake: site.lake, logger: Logger(label: "x"))
         let failure = await #expect(throws: Failure.self) { try await second.run(handlesSignals: false) }
         #expect(
           failure?.code.rawValue == "PORT_IN_USE"
             && failure?.message.contains("port \(site.port) of 127.0.0.1 is in use") == true)
+        #expect(try scheduler.record(id: waiting.id).status == .pending)
       }
     }
   }

@@ -41,7 +41,7 @@ struct Serve: AsyncParsableCommand {
     options.limits = settings.taskLimits
     let scheduler = TaskScheduler(
       store: store, executor: ProcessExecutor(settings.workers), options: options, logger: logger)
-    try scheduler.start()
+    try scheduler.recover()
 
     var server = MoonlakeServer.Configuration(scriptRoot: settings.scriptDirectory, baseDirectory: settings.baseDirectory)
     server.host = settings.host
@@ -57,7 +57,10 @@ struct Serve: AsyncParsableCommand {
     let (shownHost, json) = (URLComponents(string: settings.address)?.host ?? settings.host, json)
     try await MoonlakeServer(server, scheduler: scheduler, lake: lake, logger: logger).run { port in
       let address = "http://\(shownHost):\(port)"
-      print(json ? JSONValue.object(["url": .string(address), "pid": .int(Int64(getpid()))]).text() : "Moonlake serves \(address) (API \(address)/docs)")
+      print(
+        json
+          ? JSONValue.object(["url": .string(address), "pid": .int(Int64(getpid()))]).text()
+          : "Moonlake serves \(address) (API \(address)/docs)")
       fflush(nil)
     }
   }

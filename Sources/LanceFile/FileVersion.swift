@@ -2,8 +2,11 @@ package import Core
 
 /// The version of a Lance data file. One data set uses one version for all of its files.
 package enum LanceFileVersion: String, Sendable, CaseIterable, CustomStringConvertible {
+  // swift-format-ignore: AlwaysUseLowerCamelCase
   case v2_0 = "2.0"
+  // swift-format-ignore: AlwaysUseLowerCamelCase
   case v2_1 = "2.1"
+  // swift-format-ignore: AlwaysUseLowerCamelCase
   case v2_2 = "2.2"
 
   /// What we write unless told otherwise; also the default of the official writers since Lance 12.

@@ -187,7 +187,11 @@ extension PageEncoder {
     for (i, cut) in cuts.enumerated() {
       let table = (cut.values.count + 1) * width
       var size = table
-      for k in cut.values { size += strings.hasNulls ? strings.bytes(k).count : strings.column.range(k).count }
+      if strings.hasNulls {
+        for k in cut.values { size += strings.bytes(k).count }
+      } else {
+        size += strings.byteCount(cut.values)
+      }
       let padded = (size + width - 1) / width * width
       let start = try writer.begin(rep: slice(levels.rep, cut), def: slice(levels.def, cut), sizes: [padded])
       let place = try writer.body.room(padded)
@@ -200,11 +204,19 @@ extension PageEncoder {
         }
       }
       setOffset(0)
-      for (k, row) in cut.values.enumerated() {
-        let bytes = strings.bytes(row)
-        if let base = bytes.baseAddress, bytes.count > 0 { (place + at).copyMemory(from: base, byteCount: bytes.count) }
-        at += bytes.count
-        setOffset(k + 1)
+      if !strings.hasNulls, let base = strings.bytes(cut.values.lowerBound).baseAddress {
+        (place + table).copyMemory(from: base, byteCount: size - table)
+        for (k, row) in cut.values.enumerated() {
+          at += strings.bytes(row).count
+          setOffset(k + 1)
+        }
+      } else {
+        for (k, row) in cut.values.enumerated() {
+          let bytes = strings.bytes(row)
+          if let base = bytes.baseAddress, bytes.count > 0 { (place + at).copyMemory(from: base, byteCount: bytes.count) }
+          at += bytes.count
+          setOffset(k + 1)
+        }
       }
       (place + at).initializeMemory(as: UInt8.self, repeating: 0, count: padded - at)
       writer.body.added(padded)

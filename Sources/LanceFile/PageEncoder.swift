@@ -298,26 +298,54 @@ func withUnsafeBytesOf<T: BitwiseCopyable>(_ value: T, _ body: (UnsafeRawBufferP
 
 /// The strings of a column by position; nulls are empty.
 struct Strings {
-  let column: Column
   let longest: Int
   let hasNulls: Bool
-  var count: Int { column.count }
+  let count: Int
+  // The column's parts without its type, which would be looked at for every row.
+  private let offsets: UnsafeRawPointer
+  private let isLarge: Bool
+  private let data: UnsafeRawPointer
+  private let validity: UnsafeRawPointer?
+  private let first: Int
+  /// Keeps the memory alive.
+  private let owner: Column
 
   init(_ column: Column) {
-    self.column = column
+    owner = column
+    count = column.count
     hasNulls = column.nullCount > 0
+    first = column.offset
+    isLarge = column.type.hasLargeOffsets
+    let width = isLarge ? 8 : 4
+    offsets = UnsafeRawPointer(column.buffers[0].pointer) + column.offset * width
+    data = UnsafeRawPointer(column.buffers[1].pointer)
+    validity = column.validity.map { UnsafeRawPointer($0.pointer) }
     var longest = 0
-    for i in 0..<column.count { longest = max(longest, column.range(i).count) }
+    var last = count > 0 ? Strings.offset(offsets, isLarge, 0) : 0
+    for i in 0..<column.count {
+      let end = Strings.offset(offsets, isLarge, i + 1)
+      longest = max(longest, end - last)
+      last = end
+    }
     self.longest = longest
   }
 
+  @inline(__always)
+  private static func offset(_ table: UnsafeRawPointer, _ isLarge: Bool, _ i: Int) -> Int {
+    isLarge ? Int(table.load(fromByteOffset: i &* 8, as: Int64.self)) : Int(table.load(fromByteOffset: i &* 4, as: Int32.self))
+  }
+
+  @inline(__always)
   func bytes(_ i: Int) -> UnsafeRawBufferPointer {
-    hasNulls && !column.isValid(i) ? UnsafeRawBufferPointer(start: nil, count: 0) : column.bytes(i)
+    if let validity, !Bitmap.get(validity, first + i) { return UnsafeRawBufferPointer(start: nil, count: 0) }
+    let start = Strings.offset(offsets, isLarge, i)
+    return UnsafeRawBufferPointer(start: data + start, count: Strings.offset(offsets, isLarge, i + 1) - start)
   }
 
   /// Bytes of rows `range`, those of nulls included: an upper bound.
+  @inline(__always)
   func byteCount(_ range: Range<Int>) -> Int {
-    range.isEmpty ? 0 : column.range(range.upperBound - 1).upperBound - column.range(range.lowerBound).lowerBound
+    range.isEmpty ? 0 : Strings.offset(offsets, isLarge, range.upperBound) - Strings.offset(offsets, isLarge, range.lowerBound)
   }
 }
 

@@ -23,10 +23,13 @@ final class LiveTask: Sendable {
   static let metricNames = 256
 
   let id: String
+  /// What its request takes of the queue's memory.
+  let requestBytes: Int
   let content: Mutex<Content>
 
   init(_ record: TaskRecord) {
     id = record.id
+    requestBytes = record.approximateBytes
     content = Mutex(Content(record: record))
   }
 

@@ -67,15 +67,23 @@ package final class MemoryTaskStore: TaskStore {
     try open { content throws(Failure) in content.position(id).map { content.records[$0] } }
   }
 
-  package func records(_ query: TaskQuery) throws(Failure) -> [TaskRecord] {
+  package func page(_ query: TaskQuery) throws(Failure) -> TaskPage {
     try open { content throws(Failure) in
-      Array(
-        content.records.reversed().lazy.filter { record in
-          (query.statuses.isEmpty || query.statuses.contains(record.status))
-            && (query.name.map { $0 == record.request.name } ?? true)
-            && (query.script.map { $0 == record.request.script } ?? true)
-            && (query.before.map { record.sequence < $0 } ?? true)
-        }.prefix(max(0, query.limit)))
+      var page = TaskPage(records: [], hasMore: false)
+      var bytes = 0
+      for record in content.records.reversed() {
+        guard query.statuses.isEmpty || query.statuses.contains(record.status),
+          query.name.map({ $0 == record.request.name }) ?? true, query.script.map({ $0 == record.request.script }) ?? true,
+          query.before.map({ record.sequence < $0 }) ?? true
+        else { continue }
+        guard page.records.count < query.limit, bytes < query.limitBytes else {
+          page.hasMore = true
+          break
+        }
+        bytes += record.approximateBytes
+        page.records.append(record)
+      }
+      return page
     }
   }
 

@@ -158,7 +158,7 @@ package final class SQLiteTaskStore: TaskStore {
     return try read { db in try fetch(sequence, db) }
   }
 
-  package func records(_ query: TaskQuery) throws(Failure) -> [TaskRecord] {
+  package func page(_ query: TaskQuery) throws(Failure) -> TaskPage {
     try read { db in
       var conditions: [String] = []
       var arguments = StatementArguments()
@@ -179,11 +179,22 @@ package final class SQLiteTaskStore: TaskStore {
         conditions.append("sequence < ?")
         arguments += [before]
       }
-      arguments += [max(0, query.limit)]
+      arguments += [max(0, min(query.limit, 1_000_000)) + 1]
       let filter = conditions.isEmpty ? "" : "WHERE " + conditions.joined(separator: " AND ")
-      return try Row.fetchAll(
-        db, sql: "SELECT * FROM task \(filter) ORDER BY sequence DESC LIMIT ?", arguments: arguments
-      ).map(SQLiteTaskStore.record)
+      let rows = try Row.fetchCursor(
+        db, sql: "SELECT * FROM task \(filter) ORDER BY sequence DESC LIMIT ?", arguments: arguments)
+      var page = TaskPage(records: [], hasMore: false)
+      var bytes = 0
+      while let row = try rows.next() {
+        guard page.records.count < query.limit, bytes < query.limitBytes else {
+          page.hasMore = true
+          break
+        }
+        let record = try SQLiteTaskStore.record(row)
+        bytes += record.approximateBytes
+        page.records.append(record)
+      }
+      return page
     }
   }
 

@@ -187,6 +187,12 @@ package struct TaskRecord: Sendable, Hashable {
     self.status = .pending
   }
 
+  /// About how much memory the parameters, the result and the texts take.
+  package var approximateBytes: Int {
+    512 + request.params.approximateBytes + (result?.approximateBytes ?? 0) + (error?.traceback?.utf8.count ?? 0)
+      + (error?.message.utf8.count ?? 0) + request.input.utf8.count + request.output.utf8.count
+  }
+
   /// `task-001`, `task-002`, ... and on to `task-1000`.
   package var id: String { TaskRecord.id(of: sequence) }
 
@@ -201,5 +207,17 @@ package struct TaskRecord: Sendable, Hashable {
       TaskRecord.id(of: number) == id
     else { return nil }
     return number
+  }
+}
+
+extension JSONValue {
+  /// About how much memory the value takes.
+  var approximateBytes: Int {
+    switch self {
+    case .null, .bool, .int, .double: 16
+    case .string(let text): 32 + text.utf8.count
+    case .array(let items): items.reduce(32) { $0 + $1.approximateBytes }
+    case .object(let members): members.reduce(64) { $0 + $1.0.utf8.count + 32 + $1.1.approximateBytes }
+    }
   }
 }

@@ -202,6 +202,10 @@ extension TaskScheduler {
     let id = record.id
     state.revision &+= 1
     let isNewlyFinished = record.status.isTerminal && state.snapshots[id]?.record.status.isTerminal != true
+    if record.status.isTerminal, record.approximateBytes > options.cachedRecordBytes {
+      state.snapshots[id] = nil
+      return
+    }
     state.snapshots[id] = Snapshot(record: record, revision: state.revision)
     guard isNewlyFinished else { return }
     state.finished.append(id)
@@ -212,10 +216,15 @@ extension TaskScheduler {
     }
   }
 
+  func add(_ task: LiveTask, _ state: inout State) {
+    state.live[task.id] = task
+    state.liveBytes += task.requestBytes
+  }
+
   /// The task is over and nothing of it is left.
   func forget(_ id: String) {
     state.withLock { state in
-      state.live[id] = nil
+      state.liveBytes -= state.live.removeValue(forKey: id)?.requestBytes ?? 0
       if let place = state.queue.firstIndex(of: id) { state.queue.remove(at: place) }
     }
   }

@@ -22,8 +22,12 @@ package final class TaskScheduler: Sendable {
     package var limits = TaskLimits()
     /// Tasks that may wait.
     package var queueLimit = 10_000
+    /// What the parameters of all unfinished tasks may take.
+    package var queueLimitBytes = 256 << 20
     /// Finished tasks whose records stay in memory.
     package var cachedRecords = 2048
+    /// A finished task that is larger stays in the store only.
+    package var cachedRecordBytes = 64 << 10
 
     package init() {}
   }
@@ -38,6 +42,7 @@ package final class TaskScheduler: Sendable {
     var isRunning = false
     var isStopping = false
     var live: [String: LiveTask] = [:]
+    var liveBytes = 0
     /// Waiting tasks, oldest first.
     var queue: [String] = []
     var busySlots = 0
@@ -99,7 +104,7 @@ package final class TaskScheduler: Sendable {
     state.withLock { state in
       state.counts = counts
       for record in pending.reversed() {
-        state.live[record.id] = LiveTask(record)
+        add(LiveTask(record), &state)
         put(record, &state)
         state.queue.append(record.id)
       }
@@ -110,9 +115,9 @@ package final class TaskScheduler: Sendable {
     var all: [TaskRecord] = []
     var query = TaskQuery(statuses: [status], limit: 1000)
     while true {
-      let page = try store.records(query)
-      all += page
-      guard page.count == query.limit, let last = page.last else { return all }
+      let page = try store.page(query)
+      all += page.records
+      guard page.hasMore, let last = page.records.last else { return all }
       query.before = last.sequence
     }
   }
@@ -146,12 +151,15 @@ package final class TaskScheduler: Sendable {
       if state.queue.count >= options.queueLimit {
         return Failure(.queueFull, "\(state.queue.count) tasks wait already; try again later")
       }
+      if state.liveBytes >= options.queueLimitBytes {
+        return Failure(.queueFull, "the parameters of the waiting tasks take \(state.liveBytes) bytes already; try again later")
+      }
       return nil
     }
     if let refusal { throw refusal }
     let record = try store.create(request, at: .now)
     state.withLock { state in
-      state.live[record.id] = LiveTask(record)
+      add(LiveTask(record), &state)
       state.counts[.pending, default: 0] += 1
       put(record, &state)
       // Two submits may come here in the other order than the store numbered them.
@@ -220,9 +228,11 @@ package final class TaskScheduler: Sendable {
   package func revision(of id: String) -> UInt64? { state.withLock { $0.snapshots[id]?.revision } }
 
   /// Records of finished tasks come from the store, of others as they are now.
-  package func records(_ query: TaskQuery) throws(Failure) -> [TaskRecord] {
-    let stored = try store.records(query)
-    return state.withLock { state in stored.map { state.snapshots[$0.id]?.record ?? $0 } }
+  package func page(_ query: TaskQuery) throws(Failure) -> TaskPage {
+    var page = try store.page(query)
+    let stored = page.records
+    page.records = state.withLock { state in stored.map { state.snapshots[$0.id]?.record ?? $0 } }
+    return page
   }
 
   /// Tasks by state. Does not block.

@@ -9,6 +9,8 @@ package struct TaskQuery: Sendable {
   /// Only tasks created before the one with this sequence number: the page after it.
   package var before: Int64?
   package var limit: Int = 100
+  /// Texts (parameters, results) that a page may hold; it ends after the record that passes this.
+  package var limitBytes = 16 << 20
 
   package init(
     statuses: Set<TaskStatus> = [], name: String? = nil, script: String? = nil, before: Int64? = nil, limit: Int = 100
@@ -19,6 +21,13 @@ package struct TaskQuery: Sendable {
     self.before = before
     self.limit = limit
   }
+}
+
+/// Some of the records that a query asks for.
+package struct TaskPage: Sendable {
+  package var records: [TaskRecord]
+  /// True when the page ended for `limit` or `limitBytes` with records left.
+  package var hasMore: Bool
 }
 
 /// Keeps tasks, their attempts, events, log lines and metric points.
@@ -34,7 +43,8 @@ package protocol TaskStore: AnyObject, Sendable {
   func save(_ record: TaskRecord, events: [TaskEvent], attempt: TaskAttempt?) throws(Failure)
 
   func record(id: String) throws(Failure) -> TaskRecord?
-  func records(_ query: TaskQuery) throws(Failure) -> [TaskRecord]
+  /// The records that `query` asks for, and whether there are more.
+  func page(_ query: TaskQuery) throws(Failure) -> TaskPage
   /// Tasks by state; a state without tasks may be absent.
   func counts() throws(Failure) -> [TaskStatus: Int]
   func attempts(id: String) throws(Failure) -> [TaskAttempt]

@@ -126,6 +126,33 @@ import Testing
     #expect(scheduler.cachedRecord(id: "task-001") != nil)
   }
 
+  @Test func aLargeRecordIsNotKeptInMemory() async throws {
+    let large = String(repeating: "x", count: 100_000)
+    let scheduler = try scheduler { _ in .string(large) }
+    let id = try scheduler.submit(request).id
+    let record = try await scheduler.wait(for: id, timeoutSeconds: 10) { $0.status.isTerminal }
+    #expect(record.status == .completed && record.result == .string(large))
+    #expect(scheduler.cachedRecord(id: id) == nil && scheduler.revision(of: id) == nil)
+    #expect(try scheduler.record(id: id) == record)
+  }
+
+  @Test func parametersOfWaitingTasksAreLimited() throws {
+    var options = TaskScheduler.Options()
+    options.queueLimitBytes = 250_000
+    let scheduler = TaskScheduler(
+      store: MemoryTaskStore(), executor: ClosureExecutor { _ in .null }, options: options,
+      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    var request = request
+    request.params = ["text": .string(String(repeating: "x", count: 100_000))]
+    for _ in 0..<3 { _ = try scheduler.submit(request) }
+    let refusal = #expect(throws: Failure.self) { try scheduler.submit(request) }
+    #expect(
+      refusal?.code.rawValue == "QUEUE_FULL"
+        && refusal?.message.hasPrefix("the parameters of the waiting tasks take 30") == true)
+    _ = try scheduler.cancel(id: "task-002")
+    _ = try scheduler.submit(request)
+  }
+
   @Test func noticesComeAndAreBounded() async throws {
     let scheduler = try scheduler { run in
       for i in 1...1000 { try run.report(.progress(TaskProgress(done: Double(i), total: 1000))) }

@@ -100,14 +100,19 @@ final class Scratch: Sendable {
       let moved = try record.move(to: .cancelled, reason: "")
       try store.save(record, events: [moved], attempt: nil)
     }
-    #expect(try store.records(TaskQuery(limit: 3)).map(\.sequence) == [25, 24, 23])
-    #expect(try store.records(TaskQuery(before: 3, limit: 10)).map(\.sequence) == [2, 1])
-    #expect(try store.records(TaskQuery(statuses: [.cancelled])).map(\.sequence) == [25, 20, 15, 10, 5])
+    #expect(try store.page(TaskQuery(limit: 3)).records.map(\.sequence) == [25, 24, 23])
+    #expect(try store.page(TaskQuery(before: 3, limit: 10)).records.map(\.sequence) == [2, 1])
+    #expect(try store.page(TaskQuery(statuses: [.cancelled])).records.map(\.sequence) == [25, 20, 15, 10, 5])
     #expect(
-      try store.records(TaskQuery(statuses: [.cancelled, .pending], name: "even", limit: 2)).map(\.sequence) == [24, 22])
-    #expect(try store.records(TaskQuery(name: "x' OR 1=1 --")).isEmpty)
-    #expect(try store.records(TaskQuery(script: "s0.lua", before: 10)).map(\.sequence) == [9, 6, 3])
-    #expect(try store.records(TaskQuery(limit: 0)).isEmpty)
+      try store.page(TaskQuery(statuses: [.cancelled, .pending], name: "even", limit: 2)).records.map(\.sequence) == [24, 22])
+    #expect(try store.page(TaskQuery(name: "x' OR 1=1 --")).records.isEmpty)
+    #expect(try store.page(TaskQuery(script: "s0.lua", before: 10)).records.map(\.sequence) == [9, 6, 3])
+    #expect(try store.page(TaskQuery(limit: 0)).records.isEmpty)
+    #expect(try store.page(TaskQuery(limit: 25)).hasMore == false && store.page(TaskQuery(limit: 24)).hasMore)
+    var small = TaskQuery(limit: 25)
+    small.limitBytes = 1500  // two records of some 600 bytes each, and the one that passes the limit
+    let page = try store.page(small)
+    #expect(page.hasMore && page.records.count == 3)
   }
 
   @Test(arguments: Kind.allCases) func keepsLinesAndPoints(_ kind: Kind) throws {
@@ -142,7 +147,7 @@ final class Scratch: Sendable {
     let store = try make(kind)
     let request = self.request
     DispatchQueue.concurrentPerform(iterations: 40) { _ in _ = try? store.create(request, at: .now) }
-    #expect(Set(try store.records(TaskQuery()).map(\.id)).count == 40)
+    #expect(Set(try store.page(TaskQuery()).records.map(\.id)).count == 40)
   }
 }
 

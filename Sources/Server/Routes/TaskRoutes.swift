@@ -32,7 +32,9 @@ struct TaskRoutes: Sendable {
         method: .get, path: "/api/v1/tasks", tag: "tasks", summary: "List all tasks, newest first",
         about: "Without `params`, `limits`, tracebacks and excerpts. The next page is in `Link` and `X-Next-Cursor`.",
         query: [
-          QueryParameter(name: "limit", kind: .integer(1...1000), about: "Tasks in the answer; 1000 when left out."),
+          QueryParameter(
+            name: "limit", kind: .integer(1...1000),
+            about: "Tasks in the answer; 1000 when left out. A page of very large results ends earlier."),
           QueryParameter(name: "cursor", kind: .text, about: "The `X-Next-Cursor` of the page before."),
           QueryParameter(
             name: "status", kind: .list(TaskStatus.allCases.map(\.rawValue)), about: "Only tasks in these states."),
@@ -111,16 +113,13 @@ struct TaskRoutes: Sendable {
       }
       query.before = number
     }
-    let limit = query.limit
-    query.limit += 1  // one more, to know whether there is another page
     let wanted = query
-    let (records, body) = try await offload { [self] () throws(Failure) in
-      let records = try scheduler.records(wanted)
-      let views = records.prefix(limit).map { TaskView.json($0, detailed: false) }
-      return (records, ByteBuffer(bytes: JSONValue.array(views).utf8()))
+    let (page, body) = try await offload { [self] () throws(Failure) in
+      let page = try scheduler.page(wanted)
+      return (page, ByteBuffer(bytes: JSONValue.array(page.records.map { TaskView.json($0, detailed: false) }).utf8()))
     }
     var headers = HTTPFields()
-    if records.count > limit, let last = records.prefix(limit).last {
+    if page.hasMore, let last = page.records.last {
       let cursor = "t" + String(last.sequence, radix: 36)
       headers[.nextCursor] = cursor
       let kept =

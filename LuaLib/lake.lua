@@ -37,7 +37,7 @@ function native.save_model(output, parts)
     signature = parts.signature,
     labels = parts.labels,
     lineage = lineage(parts.lineage),
-    curves = task.points and task.points() or {},
+    curves = task.points(),
   })
 end
 

@@ -89,3 +89,6 @@ enum LuaBase64 {
     return out
   }
 }
+
+/// SHA-256 of a text in lower-case hex.
+package func sha256(_ text: String) -> String { SHA256.hash(data: Array(text.utf8)).map { hex($0) }.joined() }

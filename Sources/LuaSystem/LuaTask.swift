@@ -41,13 +41,25 @@ package enum LuaTask {
       Fn("cancelled", "fun(): boolean", "True once this task was asked to stop; long loops of your own may look at it.") { call in
         call.push(Cancellation.isRequested)
       },
-      Fn("info", "fun(): table", "The task: id, name, attempt, started_at (RFC 3339).") { call in
+      Fn("info", "fun(): table", "The task: id, name, attempt, started_at (RFC 3339), script, script_sha256, input, output.") { call in
         let context = try call.service(TaskContext.self)
+        var info: JSONObject = [
+          "id": .string(context.id), "name": .string(context.name), "attempt": .int(Int64(context.attempt)),
+          "started_at": .string(context.startedAt.description),
+        ]
+        for (name, value) in context.facts { info[name] = value }
+        return call.push(JSONValue.object(info))
+      },
+      Fn("points", "fun(): table[]", "The metric points so far: { name, value, step }, oldest first; a saved model keeps them as its curves.") {
+        call in
+        let points = try call.service(TaskContext.self).points
         return call.push(
-          JSONValue.object([
-            "id": .string(context.id), "name": .string(context.name), "attempt": .int(Int64(context.attempt)),
-            "started_at": .string(context.startedAt.description),
-          ]))
+          JSONValue.array(
+            points.map { point in
+              var one: JSONObject = ["name": .string(point.name), "value": .double(point.value)]
+              if let step = point.step { one["step"] = .int(Int64(step)) }
+              return .object(one)
+            }))
       },
     ])
 }

@@ -25,6 +25,10 @@ package struct ScriptRunner {
   package func run() throws(Failure) -> JSONValue {
     let text = try source()
     let environment = try ScriptEnvironment(job, events: events)
+    environment.context.facts = [
+      "script": .string(job.shownScript), "script_sha256": .string(sha256(text)), "input": .string(job.input),
+      "output": .string(job.output),
+    ]
     let state = environment.state
     defer {
       environment.context.flush()

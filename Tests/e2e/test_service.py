@@ -27,6 +27,8 @@ def test_the_bodies_of_the_contract(platform):
     details = platform.get("/models/cnn_small")
     assert details["metrics"]["accuracy"] == platform.trained["accuracy"] and details["hyperparameters"]["epochs"] == 4
     assert sum(weight["bytes"] for weight in details["weights"]) == 4 * (16 * 9 + 16 + 32 * 16 * 9 + 32 + 1568 * 128 + 128 + 1280 + 10)
+    assert {point["name"] for point in details["curves"]} == {"train_loss", "test_loss", "test_accuracy"}
+    assert details["lineage"]["script"].endswith("mnist_cnn.lua") and len(details["lineage"]["script_sha256"]) == 64
     for path, code in (("/datasets/nothing", "DATASET_NOT_FOUND"), ("/models/nothing", "MODEL_NOT_FOUND"), ("/tasks/task-999", "TASK_NOT_FOUND")):
         status, body = platform.call("GET", "/api/v1" + path)
         assert status == 404 and body["error"]["code"] == code and path.rsplit("/", 1)[1] in body["error"]["message"]

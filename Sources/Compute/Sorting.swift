@@ -16,8 +16,8 @@ package struct SortColumn: Sendable {
 
 /// Stable sorting of rows by several columns.
 ///
-/// From the last key to the first, rows are sorted stably by a 64-bit code whose order is the value's (a radix sort by
-/// bytes), then nulls are moved behind (or before). Numbers give their code directly, strings by rank. NaN sorts behind
+/// From the last key to the first, rows are sorted stably by a 64-bit code whose order is the value's (a radix
+/// sort), then nulls are moved behind (or before). Numbers give their code directly, strings by rank. NaN sorts behind
 /// all numbers, before nulls. Nulls come last unless asked, descending too.
 package enum Sorting {
   /// The order of rows. `count` rows in each key.
@@ -55,7 +55,7 @@ package enum Sorting {
   private static func codes(_ c: Column) throws(Failure) -> [UInt64] {
     if let buffer = try Codes.order(c) { return Array(buffer.values(of: UInt64.self)[0..<c.count]) }
     switch c.type {
-    case .utf8, .largeUtf8, .binary, .largeBinary, .fixedSizeBinary: return byteRanks(c)
+    case .utf8, .largeUtf8, .binary, .largeBinary, .fixedSizeBinary: return try byteRanks(c)
     case .decimal128:
       let raw = c.buffers[0].pointer + c.offset * 16
       let values = (0..<c.count).map { i in
@@ -71,23 +71,27 @@ package enum Sorting {
     }
   }
 
-  /// Ranks of strings: by their first eight bytes, then by all.
-  private static func byteRanks(_ c: Column) -> [UInt64] {
-    let rows = ByteRows(c)
-    var prefixes = [UInt64](repeating: 0, count: c.count)
-    for i in 0..<c.count where c.isValid(i) {
+  /// Ranks of strings: different ones are found by hash, and sorted by their first eight bytes, then by all.
+  private static func byteRanks(_ c: Column) throws(Failure) -> [UInt64] {
+    let table = GroupTable(types: [c.type])
+    let ids = try table.insert([c], count: c.count)
+    let keys = try table.keys()[0]
+    let rows = ByteRows(keys)
+    var prefixes = [UInt64](repeating: 0, count: keys.count)
+    for i in 0..<keys.count where keys.isValid(i) {
       let (p, n) = rows.span(i)
       var value: UInt64 = 0
       for j in 0..<8 { value = value << 8 | (j < n ? UInt64(p[j]) : 0) }
       prefixes[i] = value
     }
-    return prefixes.withUnsafeBufferPointer { prefix in
-      ranks(c.count) { i, j in
+    let rank = prefixes.withUnsafeBufferPointer { prefix in
+      ranks(keys.count) { i, j in
         prefix[i] != prefix[j] ? prefix[i] < prefix[j] : rows.compare(i, rows, j) < 0
       } equal: { i, j in
         prefix[i] == prefix[j] && rows.equal(i, rows, j)
       }
     }
+    return ids.map { rank[Int($0)] }
   }
 
   private static func ranks(_ n: Int, _ less: (Int, Int) -> Bool, equal: (Int, Int) -> Bool) -> [UInt64] {
@@ -102,7 +106,7 @@ package enum Sorting {
     return out
   }
 
-  /// Sorts `order` stably by `codes[row]`: least significant byte first, bytes that are all equal skipped.
+  /// Sorts `order` stably by `codes[row]`: least significant digit first, digits that are all equal skipped.
   private static func sort(_ order: inout [Int32], by codes: [UInt64]) {
     let n = order.count
     guard n > 1 else { return }
@@ -125,25 +129,32 @@ package enum Sorting {
     }
     for k in 0..<n { from[k] = (codes[Int(order[k])], order[k]) }
     var (source, target) = (from, to)
-    var starts = [Int](repeating: 0, count: 256)
-    for byte in 0..<8 where differ >> UInt64(byte * 8) & 0xFF != 0 {
-      let shift = UInt64(byte * 8)
-      starts.withUnsafeMutableBufferPointer { starts in
-        for d in 0..<256 { starts[d] = 0 }
-        for k in 0..<n { starts[Int(source[k].code >> shift & 0xFF)] += 1 }
-        var sum = 0
-        for d in 0..<256 {
-          let c = starts[d]
-          starts[d] = sum
-          sum += c
-        }
-        for k in 0..<n {
-          let d = Int(source[k].code >> shift & 0xFF)
-          target[starts[d]] = source[k]
-          starts[d] += 1
+    // Digits of 11 bits: six passes at most. All histograms in one reading.
+    let (digits, size) = (6, 2048)
+    var starts = [Int32](repeating: 0, count: digits * size)
+    starts.withUnsafeMutableBufferPointer { starts in
+      for k in 0..<n {
+        var code = source[k].code
+        for d in 0..<digits {
+          starts[d &* size &+ Int(code & 2047)] &+= 1
+          code >>= 11
         }
       }
-      swap(&source, &target)
+      for d in 0..<digits where differ >> UInt64(d * 11) & 2047 != 0 {
+        var sum: Int32 = 0
+        for i in d * size..<(d + 1) * size {
+          let c = starts[i]
+          starts[i] = sum
+          sum &+= c
+        }
+        let shift = UInt64(d * 11)
+        for k in 0..<n {
+          let at = d &* size &+ Int(source[k].code >> shift & 2047)
+          target[Int(starts[at])] = source[k]
+          starts[at] &+= 1
+        }
+        swap(&source, &target)
+      }
     }
     for k in 0..<n { order[k] = source[k].row }
   }

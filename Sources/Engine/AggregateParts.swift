@@ -4,7 +4,9 @@ import Core
 import Plan
 
 /// Hash aggregation. Every part is grouped and aggregated by itself, on any core; the states are merged in the order of the
-/// parts. Memory grows with groups, not rows (except for median, quantile and list, which keep values).
+/// parts. When the first parts show that most rows are groups of their own, grouping twice is no use: then only keys and
+/// arguments are computed in parallel, and rows go straight into the whole state. Memory grows with groups, not rows (except
+/// for median, quantile and list, which keep values).
 final class AggregateParts: PartSource {
   private let input: any PartSource
   private let spec: Spec
@@ -45,10 +47,21 @@ final class AggregateParts: PartSource {
     let total = try spec.states()
     let spec = spec
     var width = 2
+    var rows = 0
     while true {
-      let results = try Waves.run(input, width: width) { part in AggregateParts.partial(part, spec) }
-      for result in results { try AggregateParts.merge(try result.get(), into: total) }
-      if results.count < width { break }
+      if total.table.count * 2 > rows, rows > 0, !spec.keys.isEmpty {
+        let results = try Waves.run(input, width: width) { part in AggregateParts.inputs(part, spec) }
+        for result in results { for input in try result.get() { try AggregateParts.add(input, to: total) } }
+        if results.count < width { break }
+      } else {
+        let results = try Waves.run(input, width: width) { part in AggregateParts.partial(part, spec) }
+        for result in results {
+          let part = try result.get()
+          rows += part.rows
+          try AggregateParts.merge(part.state, into: total)
+        }
+        if results.count < width { break }
+      }
       width = Waves.widest
     }
     if spec.keys.isEmpty { _ = try total.table.insert([], count: 1) }
@@ -59,23 +72,49 @@ final class AggregateParts: PartSource {
     return { .success([Morsel(batch: batch, origin: .init(label: nil, firstRow: 0))]) }
   }
 
-  private static func partial(_ part: PartWork, _ spec: Spec) -> Result<State, Failure> {
+  /// Keys and arguments of one morsel.
+  private struct Input: Sendable {
+    var keys: [Column]
+    var arguments: [Column?]
+    var count: Int
+  }
+
+  private static func input(_ morsel: Morsel, _ spec: Spec) throws(Failure) -> Input {
+    do throws(Failure) {
+      let batch = morsel.batch
+      var input = Input(keys: [], arguments: [], count: batch.count)
+      for key in spec.keys { input.keys.append(try key.expr.column(batch)) }
+      for call in spec.calls {
+        if let e = call.argument { input.arguments.append(try e.column(batch)) } else { input.arguments.append(nil) }
+      }
+      return input
+    } catch { throw morsel.locating(error) }
+  }
+
+  private static func add(_ input: Input, to state: State) throws(Failure) {
+    let ids = try state.table.insert(input.keys, count: input.count)
+    for (accumulator, argument) in zip(state.accumulators, input.arguments) {
+      try accumulator.update(argument, ids, groups: state.table.count)
+    }
+  }
+
+  private static func inputs(_ part: PartWork, _ spec: Spec) -> Result<[Input], Failure> {
+    do throws(Failure) {
+      var out: [Input] = []
+      for morsel in try part().get() { out.append(try input(morsel, spec)) }
+      return .success(out)
+    } catch { return .failure(error) }
+  }
+
+  private static func partial(_ part: PartWork, _ spec: Spec) -> Result<(state: State, rows: Int), Failure> {
     do throws(Failure) {
       let state = try spec.states()
+      var rows = 0
       for morsel in try part().get() {
-        do throws(Failure) {
-          let batch = morsel.batch
-          var keys: [Column] = []
-          for key in spec.keys { keys.append(try key.expr.column(batch)) }
-          let ids = try state.table.insert(keys, count: batch.count)
-          for (call, accumulator) in zip(spec.calls, state.accumulators) {
-            var argument: Column?
-            if let e = call.argument { argument = try e.column(batch) }
-            try accumulator.update(argument, ids, groups: state.table.count)
-          }
-        } catch { throw morsel.locating(error) }
+        try add(try input(morsel, spec), to: state)
+        rows += morsel.batch.count
       }
-      return .success(state)
+      return .success((state, rows))
     } catch { return .failure(error) }
   }
 

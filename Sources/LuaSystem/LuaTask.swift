@@ -23,16 +23,6 @@ package enum LuaTask {
         try call.service(TaskContext.self).metric(name: name, value: try call.number(2), step: try call.optionalInteger(3))
         return 0
       },
-      Fn("points", "fun(): {name: string, value: number, step?: integer}[]", "The metric points of this run so far; a saved model keeps them.") {
-        call in
-        call.push(
-          .array(
-            try call.service(TaskContext.self).points.map { point in
-              var entry: JSONObject = ["name": .string(point.name), "value": .double(point.value)]
-              if let step = point.step { entry["step"] = .int(Int64(step)) }
-              return .object(entry)
-            }))
-      },
       Fn("write_log", "fun(level: string, message: string)", "Writes one log line of level debug, info, warn or error; `task.log` formats for you.") {
         call in
         guard let level = LogLevel(rawValue: try call.string(1)) else {

@@ -1,0 +1,72 @@
+local test = require "test"
+local df = require "df"
+local lake = require "lake"
+local nn = require "nn"
+local tensor = require "tensor"
+local col = df.col
+
+test.case("csv files become frames", function()
+  local path = test.write(test.tmpdir() .. "/sales.csv", "id,shop,amount\n1,north,2.5\n2,\"a, b\",\n3,south,4\n")
+  local f = df.read_csv(path)
+  test.equal(f:schema(), { { name = "id", type = "Int64" }, { name = "shop", type = "String" }, { name = "amount", type = "Float64" } })
+  test.equal(f:where(col "amount":is_null()):collect():column "shop", { "a, b" })
+  test.equal(f:agg { total = col "amount":sum() }:item(), 6.5)
+  test.raises("sales.csv line 2, column 'shop': 'north' cannot be read as Int64",
+    function() df.read_csv(path, { schema = { shop = "i64" }, infer_rows = 1 }):where(col "id":eq(2)):select { "shop" }:collect() end)
+  test.raises("'read_csv' has no option 'sep'", function() df.read_csv(path, { sep = ";" }) end)
+end)
+
+test.case("json lines become frames", function()
+  local path = test.write(test.tmpdir() .. "/rows.jsonl", '{"a":1,"b":[1,2]}\n{"a":2.5}\n')
+  local rows = df.read_jsonl(path):collect()
+  test.equal(rows[1], { a = 1.0, b = { 1, 2 } })
+  test.equal(rows[2], { a = 2.5 })
+end)
+
+test.case("files outside the roots are refused", function()
+  test.raises("is outside the allowed folders", function() df.read_csv "/etc/passwd" end)
+end)
+
+test.case("columns become tensors over the same memory", function()
+  local f = df.from_columns { x = { 1, 2, 3, 4, 5 }, y = { 0.5, 1.5, 2.5, 3.5, 4.5 } }
+  local batch = f:with("y", col "y":cast "f32"):collect()
+  test.equal(batch:tensor("y"):dtype(), "f32")
+  test.equal(batch:tensor("x"):totable(), { 1, 2, 3, 4, 5 })
+  local holes = df.from_rows { { x = 1 }, { y = 2 } }
+  test.raises("column 'x' has 1 nulls", function() holes:collect():tensor "x" end)
+  test.raises("column 's' is String", function() df.from_columns { s = { "a" } }:collect():tensor "s" end)
+end)
+
+test.case("frames give mini-batches", function()
+  local f = df.from_columns { x = { 1, 2, 3, 4, 5 } }:with("x", col "x":cast "f32")
+  local loader = f:loader { batch_size = 2 }
+  local seen = {}
+  for batch in loader:batches() do
+    for _, v in ipairs(batch.x:totable()) do seen[#seen + 1] = v end
+  end
+  test.equal(#loader, 3)
+  test.equal(seen, { 1.0, 2.0, 3.0, 4.0, 5.0 })
+end)
+
+test.case("a model is saved whole and loaded without its script", function()
+  tensor.manual_seed(3)
+  local net = nn.sequential { nn.linear(4, 3), nn.relu(), nn.linear(3, 2) }
+  local x = tensor.ones(1, 4)
+  local version = lake.save_model("spec_model",
+    { net = net, metrics = { accuracy = 0.5 }, params = { lr = 0.1 }, labels = { "cat", "dog" } })
+  local model = lake.model "spec_model"
+  test.equal(model.version, version)
+  test.equal(model.metrics, { accuracy = 0.5 })
+  test.equal(model.params, { lr = 0.1 })
+  test.equal(model.lineage.engine, "moonlake")
+  test.equal(model:load():eval()(x):totable(), net:eval()(x):totable())
+  test.equal(model:newer(), nil)
+  lake.save_model("spec_model", { net = net })
+  test.equal(model:newer().version, version + 1)
+  test.equal(lake.model("spec_model", { version = version }).metrics, { accuracy = 0.5 })
+  test.equal(#lake.versions "spec_model", 2)
+  test.raises("save_model: net is missing", function() lake.save_model("m", {}) end)
+  test.raises("unknown option 'nett'", function() lake.save_model("m", { nett = net }) end)
+  lake.delete("spec_model", { kind = "model" })
+  test.raises("Model 'spec_model' does not exist", function() lake.model "spec_model" end)
+end)

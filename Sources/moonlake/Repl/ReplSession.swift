@@ -34,7 +34,7 @@ final class ReplSession {
     }
   }
 
-  /// Prints results: frames as tables, tensors with shape and values, tables by content. Returns column names seen.
+  /// Prints results: frames as tables of their first rows, everything else by content. Returns column names seen.
   private static let boot = """
     local inspect = require "inspect"
     return function(...)
@@ -42,15 +42,31 @@ final class ReplSession {
       for i = 1, select("#", ...) do
         local value = select(i, ...)
         local kind = inspect.type_name(value)
-        if kind == "Frame" or kind == "Table" then
-          print(value:to_text())
-          for _, name in ipairs(value:columns()) do columns[#columns + 1] = name end
+        if kind == "Frame" then
+          value:show()
+          columns = value:columns()
+        elseif kind == "Batch" then
+          print(tostring(value))
+          columns = value:names()
         else
           print(inspect.pretty(value))
         end
       end
       return columns
     end
+    """
+
+  /// The columns of all frames that globals hold.
+  private static let columnsOfGlobals = """
+    local inspect = require "inspect"
+    local columns = {}
+    for _, value in pairs(_G) do
+      if inspect.type_name(value) == "Frame" then
+        local ok, names = pcall(value.columns, value)
+        for _, name in ipairs(ok and names or {}) do columns[#columns + 1] = name end
+      end
+    end
+    return columns
     """
 
   /// Runs one entry: a bare expression is printed, a statement is executed, `?name` and `:command` are the REPL's own.
@@ -115,7 +131,7 @@ final class ReplSession {
   }
 
   static let instructions = """
-    Type Lua. A bare expression is printed; `=` at the end of an unfinished line is not needed.
+    Type Lua. A bare expression is printed; an unfinished line goes on with >>.
       lake.datasets()                     what the lake holds
       d = df.read_lance "mnist_clean"     a lazy frame; d shows its first rows
       ?df    ?df.read_lance    ?Frame     help on a module, a function, a type
@@ -173,7 +189,7 @@ final class ReplSession {
   /// Candidates at the end of `line`: columns inside quotes, members after `.` and `:`, names otherwise.
   func complete(_ line: String) -> (typed: String, candidates: [String]) {
     if let quote = openQuote(line) {
-      return (quote, columns.filter { $0.hasPrefix(quote) }.sorted())
+      return (quote, columns.union(columnsOfGlobals()).filter { $0.hasPrefix(quote) }.sorted())
     }
     let tail = String(line.reversed().prefix { $0.isLetter || $0.isNumber || "_.:".contains($0) }.reversed())
     guard let mark = tail.lastIndex(where: { $0 == "." || $0 == ":" }) else {
@@ -196,6 +212,14 @@ final class ReplSession {
   }
 
   private func globals() -> [String] { members(of: "_G") }
+
+  private func columnsOfGlobals() -> [String] {
+    guard let chunk = try? state.load(ReplSession.columnsOfGlobals, name: "completion", trusted: true) else { return [] }
+    let names = try? state.watched(timeLimitSeconds: 0.5) { () throws(Failure) in
+      try state.run(chunk, results: 1, read: { try $0.strings(1) })
+    }
+    return names ?? []
+  }
 
   private func members(of path: String) -> [String] {
     guard !path.isEmpty, let chunk = try? state.load("return \(path)", name: "completion") else { return [] }

@@ -8,11 +8,14 @@ local col = df.col
 test.case("csv files become frames", function()
   local path = test.write(test.tmpdir() .. "/sales.csv", "id,shop,amount\n1,north,2.5\n2,\"a, b\",\n3,south,4\n")
   local f = df.read_csv(path)
-  test.equal(f:schema(), { { name = "id", type = "Int64" }, { name = "shop", type = "String" }, { name = "amount", type = "Float64" } })
+  test.equal(f:schema(),
+    { { name = "id", type = "Int64" }, { name = "shop", type = "String" }, { name = "amount", type = "Float64" } })
   test.equal(f:where(col "amount":is_null()):collect():column "shop", { "a, b" })
   test.equal(f:agg { total = col "amount":sum() }:item(), 6.5)
   test.raises("sales.csv line 2, column 'shop': 'north' cannot be read as Int64",
-    function() df.read_csv(path, { schema = { shop = "i64" }, infer_rows = 1 }):where(col "id":eq(2)):select { "shop" }:collect() end)
+    function()
+      df.read_csv(path, { schema = { shop = "i64" }, infer_rows = 1 }):where(col "id":eq(2)):select { "shop" }:collect()
+    end)
   test.raises("'read_csv' has no option 'sep'", function() df.read_csv(path, { sep = ";" }) end)
 end)
 

@@ -23,7 +23,8 @@ function native.save_model(output, parts)
   if type(parts) ~= "table" then fail "save_model: a table with net = ... is needed as second argument" end
   for key in pairs(parts) do
     if not saved[key] then
-      fail(("save_model: unknown option '%s'; options are: labels, lineage, metrics, net, params, signature"):format(tostring(key)))
+      local known = "labels, lineage, metrics, net, params, signature"
+      fail(("save_model: unknown option '%s'; options are: %s"):format(tostring(key), known))
     end
   end
   local net = parts.net

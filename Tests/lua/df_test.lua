@@ -29,7 +29,8 @@ test.case("frames are made from columns and rows", function()
 end)
 
 test.case("expressions compute", function()
-  local f = sample():with { double = col "score" * 2, tag = col "name" .. "!", half = col "id" / 2, rest = col "id" % 3, whole = col "id" // 2 }
+  local f = sample():with { double = col "score" * 2, tag = col "name" .. "!", half = col "id" / 2,
+    rest = col "id" % 3, whole = col "id" // 2 }
   test.equal(rows(f:where(col "id":eq(3)))[1],
     { id = 3, name = "cy", score = 3.5, double = 7.0, tag = "cy!", half = 1.5, rest = 0, whole = 1 })
   test.equal(rows(sample():select { "id", x = -col "id" + 10 }:limit(2)), { { id = 1, x = 9 }, { id = 2, x = 8 } })

@@ -233,7 +233,9 @@ struct ArrayPage {
       data = try Codec.decompress(data, flat.compression.scheme == "lz4" ? .lz4 : .zstd, scratch)
     }
     let from = max(0, range.lowerBound - 1)
-    let ends = try read(binary.indices, try LeafShape(.uint64), rows: rows, from..<range.upperBound).values(of: UInt64.self)
+    let endColumn = try read(binary.indices, try LeafShape(.uint64), rows: rows, from..<range.upperBound)
+    defer { withExtendedLifetime(endColumn) {} }  // `ends` points into it
+    let ends = endColumn.values(of: UInt64.self)
     let adjustment = binary.nullAdjustment
     func end(_ i: Int) throws(Failure) -> (Int, Bool) {
       var value = ends[i]

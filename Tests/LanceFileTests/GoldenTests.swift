@@ -38,7 +38,7 @@ import Testing
     #expect(file.version == .v2_2 && file.rowCount == 3)
     let batch = try file.read(rows: 0..<3)
     #expect(batch.schema.fields == [Field("id", .int64, isNullable: false)])
-    #expect(Array(batch.columns[0].values(of: Int64.self)) == [1, 2, 3])
+    withExtendedLifetime(batch) { #expect(Array(batch.columns[0].values(of: Int64.self)) == [1, 2, 3]) }
   }
 
   /// Our file of the same table differs in the field's legacy type, its id and the place of things only.

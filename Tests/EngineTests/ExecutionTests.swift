@@ -236,12 +236,4 @@ let data = makeData()
     #expect((0..<rowCount).count { flags.bool($0) } == wrong && flags.nullCount == 0)
     #expect(flagging.checks == [CheckResult(name: "negative", action: .flag, checked: rowCount, violations: wrong)])
   }
-
-  @Test func cancelStopsARun() throws {
-    let execution = try Execution(try Self.table(data).filter(.compare(.greater, col("x"), int(0))))
-    _ = try execution.next()
-    Cancellation.request()
-    defer { Cancellation.reset() }
-    #expect(message { while try execution.next() != nil {} } == "CANCELLED: cancelled")
-  }
 }

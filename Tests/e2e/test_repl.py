@@ -38,6 +38,7 @@ class Terminal:
         raise AssertionError("%r was not shown; the terminal showed:\n%s" % (pattern, self.text[start:]))
 
     def type(self, text):
+        time.sleep(0.1)  # a person is never faster; the editor takes the keyboard just after it shows its prompt
         os.write(self.fd, text.encode())
 
     def enter(self, line, pattern, seconds=15):
@@ -83,7 +84,7 @@ def test_a_session(repl, tmp_path):
     assert "name" in table and "Ada" in table and "36" in table
     assert "(2, 3)" in repl.enter("tensor.zeros(2, 3)", r"\]\r\n> $")
     repl.enter("?df.read_csv", r"df\.read_csv: fun\(.*> $")
-    repl.enter("p:gruop_by", r"error: .*(near|'gruop_by').*> $")
+    repl.enter("p:gruop_by()", r"error: .*(near|'gruop_by').*> $")
     repl.enter('df.col "age', r">> $")  # a string that is not closed goes on
     repl.type("\x03")
     repl.read_until(r"\^C\r\n> $")
@@ -94,11 +95,15 @@ def test_a_session(repl, tmp_path):
 
 def test_completion(repl):
     repl.enter('p = df.read_csv "people.csv"', r"\n> $")
-    for typed, shown in (("ten\t", "tensor"), ("p:gro\t", "p:group_by"), ("df.read_c\t", "df.read_csv"), ('df.col "na\t', 'df.col "name')):
-        repl.type(typed)
-        repl.read_until(re.escape(shown))
-        repl.type("\x03")
-        repl.read_until(r"\^C\r\n> $")
+    # What was completed shows in what it does: the editor redraws only parts of a line.
+    for start, rest, shown in (
+            ("ten\t", ".zeros(2)\r", r"\(2\)"),
+            ("p:gro\t", ' { "age" }:count()\r', r"2 rows"),
+            ("df.read_c\t", ' "people.csv"\r', r"Grace"),
+            ('p:select { "na\t', '" }:count()\r', r"\n2\r")):
+        repl.type(start)
+        time.sleep(0.7)
+        repl.enter(rest.rstrip("\r"), shown + r".*> $")
 
 
 def test_an_interrupt_stops_the_expression_only(repl):
@@ -107,6 +112,9 @@ def test_an_interrupt_stops_the_expression_only(repl):
     time.sleep(0.5)
     repl.type("\x03")
     repl.read_until(r"interrupted\r\n> $", seconds=5)
+    repl.enter("kept", r"still here.*> $")
+    repl.type("\x03")  # nor does one on an empty line leave
+    repl.read_until(r"\^C\r\n> $")
     repl.enter("kept", r"still here.*> $")
     repl.type("\x04")
     assert repl.close() == 0

@@ -57,12 +57,13 @@ final class LineEditor {
     prompt = strdup(text)
     wasInterrupted = false
     var count: Int32 = 0
-    guard let raw = el_gets(editor, &count), count >= 0 else { return .end }
+    let raw = el_gets(editor, &count)
+    // Ctrl-C on an empty line gives no text either, but is not the end.
     if wasInterrupted {
       el_reset(editor)
       return .interrupted
     }
-    if count == 0 { return .end }
+    guard let raw, count > 0 else { return .end }
     var line = String(cString: raw)
     while line.hasSuffix("\n") || line.hasSuffix("\r") { line.removeLast() }
     return .text(line)

@@ -1,10 +1,11 @@
 """The demo's three stages as a Python user would write them today: Daft writes Lance, PyTorch trains, FastAPI serves.
 
     python stages.py clean FOLDER OUT.lance
-    python stages.py train OUT.lance MODEL.lance EPOCHS
+    python stages.py train OUT.lance MODEL.lance EPOCHS [demo|classic|lenet]
     python stages.py serve MODEL.lance PORT
 
-The network, the batch size, the optimizer and the schedule are those of mnist/mnist_cnn.lua.
+Network "demo", the batch size, the optimizer and the schedule are those of mnist/mnist_cnn.lua; "classic" and "lenet" are the usual
+larger and smaller ones, as in Benchmarks/scripts/train_net.lua.
 """
 import io
 import json
@@ -21,12 +22,20 @@ def threads(count):
     os.environ.update(DAFT_ANALYTICS_ENABLED="0", DO_NOT_TRACK="1", DAFT_PROGRESS_BAR="0")
 
 
-def build():
+def build(name):
     from torch import nn
-    return nn.Sequential(
-        nn.Unflatten(1, (1, 28, 28)), nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(32 * 7 * 7, 128), nn.ReLU(), nn.Dropout(0.25), nn.Linear(128, 10))
+    if name == "classic":
+        layers = [nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2),
+                  nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Linear(128, 10)]
+    elif name == "lenet":
+        layers = [nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+                  nn.Flatten(), nn.Linear(784, 10)]
+    elif name == "demo":
+        layers = [nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+                  nn.Flatten(), nn.Linear(32 * 7 * 7, 128), nn.ReLU(), nn.Dropout(0.25), nn.Linear(128, 10)]
+    else:
+        sys.exit("unknown network '%s'" % name)
+    return nn.Sequential(nn.Unflatten(1, (1, 28, 28)), *layers)
 
 
 def clean(folder, target):
@@ -57,7 +66,7 @@ def clean(folder, target):
     return {"total_records": daft.read_lance(target).count_rows()}
 
 
-def train(source, target, epochs):
+def train(source, target, epochs, network):
     import daft
     import torch
     from torch.nn.functional import cross_entropy
@@ -72,7 +81,7 @@ def train(source, target, epochs):
         return torch.from_numpy(images).reshape(-1, 784), torch.from_numpy(table["label"].to_numpy().copy())
     images, labels = part("train")
     test_images, test_labels = part("test")
-    net, batch = build(), 64
+    net, batch = build(network), 64
     optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * -(-len(images) // batch))
     for _ in range(epochs):
@@ -89,7 +98,7 @@ def train(source, target, epochs):
     buffer = io.BytesIO()
     torch.save(net.state_dict(), buffer)
     accuracy = right / len(test_labels)
-    daft.from_pydict({"weights": [buffer.getvalue()], "accuracy": [accuracy]}).write_lance(target, mode="overwrite")
+    daft.from_pydict({"weights": [buffer.getvalue()], "accuracy": [accuracy], "network": [network]}).write_lance(target, mode="overwrite")
     return {"accuracy": accuracy}
 
 
@@ -109,8 +118,9 @@ def application(source):
         import torch
         daft.set_runner_native()
         torch.set_num_threads(1)            # with one request after the other, more threads only wait for each other
-        net = build()
-        net.load_state_dict(torch.load(io.BytesIO(daft.read_lance(source).to_pydict()["weights"][0]), weights_only=True))
+        saved = daft.read_lance(source).to_pydict()
+        net = build(saved["network"][0])
+        net.load_state_dict(torch.load(io.BytesIO(saved["weights"][0]), weights_only=True))
         net.eval()
 
         class Body(BaseModel):
@@ -135,7 +145,7 @@ if __name__ == "__main__":
     if stage == "clean":
         print(json.dumps(clean(source, rest[0])))
     elif stage == "train":
-        print(json.dumps(train(source, rest[0], int(rest[1]))))
+        print(json.dumps(train(source, rest[0], int(rest[1]), rest[2] if len(rest) > 2 else "demo")))
     elif stage == "serve":
         serve(source if source != "-" else None, int(rest[0]))
     else:

@@ -19,13 +19,13 @@ enum FeatureFlags {
     16384: "managed blobs", 32768: "allocated field ids",
   ]
 
-  /// What we read. Base paths are refused where a file lies in one, see `TableFragment`.
+  /// What we read. Files in base paths outside of the store are refused, see `BasePaths`.
   static let readable: UInt64 =
     deletionFiles | stableRowIDs | v2Format | tableConfig | basePaths | noTransactionFile | coveringIndex | mixedFileVersions
     | maxAllocatedFieldID
   /// What we write on top of.
   static let writable: UInt64 =
-    deletionFiles | stableRowIDs | v2Format | tableConfig | noTransactionFile | coveringIndex | maxAllocatedFieldID
+    deletionFiles | stableRowIDs | v2Format | tableConfig | basePaths | noTransactionFile | coveringIndex | maxAllocatedFieldID
 
   static func checkReadable(_ manifest: PBManifest, table: String) throws(Failure) {
     let unknown = manifest.readerFeatureFlags & ~readable

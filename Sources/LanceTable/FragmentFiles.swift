@@ -16,11 +16,12 @@ final class TableCache: Sendable {
   private static let mostReaders = 1024
 
   func reader(_ file: PBDataFile, _ location: TableLocation) throws(Failure) -> LanceFileReader {
-    if let known = state.withLock({ $0.readers[file.path] }) { return known }
+    let path = try location.path(of: file)
+    if let known = state.withLock({ $0.readers[path] }) { return known }
     let reader = try FragmentFiles.open(file, location)
     state.withLock { state in
       if state.readers.count >= TableCache.mostReaders { state.readers.removeAll() }
-      state.readers[file.path] = reader
+      state.readers[path] = reader
     }
     return reader
   }
@@ -38,7 +39,7 @@ final class TableCache: Sendable {
 enum FragmentFiles {
   /// - Throws: `CORRUPT_DATA` naming table and file when it is missing, cut short or no Lance file.
   static func open(_ file: PBDataFile, _ location: TableLocation) throws(Failure) -> LanceFileReader {
-    let path = location.path("\(TableLocation.data)/\(file.path)")
+    let path = try location.path(of: file)
     let buffer: Buffer
     do throws(Failure) { buffer = try location.store.read(path) } catch {
       guard error.code == .fileNotFound else { throw error.context("table '\(location.name)'") }
@@ -64,9 +65,8 @@ enum FragmentFiles {
   static func deletions(_ fragment: PBDataFragment, rows: Int, _ location: TableLocation) throws(Failure) -> DeletionVector {
     let file = fragment.deletionFile
     let isBitmap = file.fileType == .bitmap
-    let path = location.path("_deletions/\(fragment.id)-\(file.readVersion)-\(file.id).\(isBitmap ? "bin" : "arrow")")
+    let path = try location.deletionsPath(of: fragment)
     let what = "table '\(location.name)': deletion file '\(path)'"
-    guard !file.hasBaseID else { throw Failure(.unsupported, "\(what) lies in another table, which is not supported") }
     guard isBitmap || file.fileType == .arrowArray else {
       throw Failure(.unsupported, "\(what) is of an unknown kind (\(file.fileType.rawValue))")
     }

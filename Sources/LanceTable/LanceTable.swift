@@ -41,6 +41,7 @@ package final class LanceTable: Sendable {
     let manifest = file.manifest
     let name = location.name
     try FeatureFlags.checkReadable(manifest, table: name)
+    let location = location.following(manifest)
     self.location = location
     self.file = file
     self.naming = naming
@@ -112,7 +113,7 @@ package final class LanceTable: Sendable {
     var total = 0
     for file in manifest.fragments.flatMap(\.files) {
       var size = Int(clamping: file.fileSizeBytes)
-      if size == 0 { size = try location.store.head(location.path("\(TableLocation.data)/\(file.path)"))?.size ?? 0 }
+      if size == 0 { size = try location.store.head(try location.path(of: file))?.size ?? 0 }
       total = total.addingReportingOverflow(size).partialValue
     }
     return max(0, total)

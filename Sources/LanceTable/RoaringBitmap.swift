@@ -80,6 +80,13 @@ package enum RoaringBitmap {
     return numbers
   }
 
+  package static func decode(_ bytes: [UInt8], what: String) throws(Failure) -> [UInt32] {
+    let result: Result<[UInt32], Failure> = bytes.withUnsafeBytes { raw in
+      do throws(Failure) { return .success(try decode(raw, what: what)) } catch { return .failure(error) }
+    }
+    return try result.get()
+  }
+
   /// The bitmap of `numbers`, which are sorted and distinct.
   package static func encode(_ numbers: [UInt32]) -> [UInt8] {
     var groups: [(key: UInt16, range: Range<Int>)] = []

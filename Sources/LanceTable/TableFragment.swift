@@ -18,12 +18,6 @@ package struct TableFragment: Sendable {
     self.proto = proto
     self.position = position
     for file in proto.files {
-      guard !file.hasBaseID else {
-        throw Failure(
-          .unsupported,
-          "table '\(table)': data file '\(file.path)' lies in another table (a shallow clone or branch), which is not supported"
-        )
-      }
       guard file.fields.count == file.columnIndices.count || file.columnIndices.isEmpty else {
         throw fail("lists \(file.fields.count) fields and \(file.columnIndices.count) columns for '\(file.path)'")
       }

@@ -16,10 +16,20 @@ package struct TableLocation: Sendable {
   package let store: any ObjectStore
   /// Relative to the store's root; `""` when the root itself is the table.
   package let folder: String
+  /// Other folders that the opened version keeps files in.
+  let bases: BasePaths
 
-  package init(_ store: any ObjectStore, _ folder: String) {
+  package init(_ store: any ObjectStore, _ folder: String) { self.init(store, folder, .none) }
+
+  private init(_ store: any ObjectStore, _ folder: String, _ bases: BasePaths) {
     self.store = store
     self.folder = folder
+    self.bases = bases
+  }
+
+  /// The same place, where files of the version `manifest` are found.
+  func following(_ manifest: PBManifest) -> TableLocation {
+    manifest.basePaths.isEmpty ? self : TableLocation(store, folder, BasePaths(manifest, in: store))
   }
 
   /// The table's name in messages: the folder's name without `.lance`.
@@ -33,7 +43,9 @@ package struct TableLocation: Sendable {
   package static let versions = "_versions"
   package static let transactions = "_transactions"
   package static let data = "data"
+  package static let deletions = "_deletions"
   package static let tags = "_refs/tags"
+  package static let branches = "_refs/branches"
 }
 
 /// The manifests found in `_versions/`, oldest first.

@@ -12,6 +12,9 @@ package enum WriteMode: String, Sendable, CaseIterable {
   case append
   /// The rows replace the others in a new version; a table that does not exist is made.
   case overwrite
+  /// Rows whose key is there replace those, the others are added; a table that does not exist is made. Needs a key, so only
+  /// frames can do it.
+  case merge
 }
 
 /// How a table is written.
@@ -54,15 +57,18 @@ extension LanceTable {
     }
     if case .append(let base) = plan.target, fragments.isEmpty { return base }
     let commit = TableCommit(location: location, properties: options.properties)
-    let published: (ManifestFile, ManifestNaming)
-    do throws(Failure) {
-      published = try commit.run(plan.intent(fragments), readVersion: plan.readVersion)
-    } catch {
-      // When the last step failed half way, the manifest may be there: then the files belong to it.
-      if [.versionConflict, .alreadyExists, .cancelled, .unsupported].contains(error.code) { writer.removeAll() }
+    let outcome: TableCommit.Outcome
+    do throws(Failure) { outcome = try commit.run(plan.intent(fragments), readVersion: plan.readVersion) } catch {
+      if TableCommit.isUndone(error) { writer.removeAll() }
       throw error
     }
-    return try LanceTable(location: location, file: published.0, naming: published.1)
+    switch outcome {
+    case .published(let file, let naming): return try LanceTable(location: location, file: file, naming: naming)
+    case .retry(let why):
+      // The rows are a stream, which cannot be had once more.
+      writer.removeAll()
+      throw why
+    }
   }
 }
 
@@ -107,17 +113,27 @@ struct WritePlan {
       // As it will be read: a dictionary column, for one, is stored as its values.
       schema = try LanceSchema.schema(of: fields, metadata: given.metadata)
       fileVersion = options.fileVersion
+    case .merge:
+      throw Failure(.invalidArgument, "table '\(location.name)': a merge needs a key, and rows that are compared by it")
     }
   }
 
-  func intent(_ fragments: [PBDataFragment]) -> CommitIntent {
+  /// Rows of `table` with other values: all columns, as the table has them.
+  init(rewriting table: LanceTable) throws(Failure) {
+    name = table.name
+    target = .append(table)
+    readVersion = table.version
+    schema = table.schema
+    fields = table.fields.flatMap(\.protos)
+    fileVersion = try LanceFileVersion.named(table.fileVersion)
+  }
+
+  func intent(_ fragments: [PBDataFragment]) -> any CommitIntent {
     switch target {
-    case .append: return .append(fragments: fragments, fields: fields)
+    case .append: return AppendIntent(fragments: fragments, fields: fields)
     case .new:
-      var carrier = PBManifest()
-      carrier.schemaMetadata = Metadata.bytes(schema.metadata)
-      return .overwrite(
-        fragments: fragments, content: TableContent(fields: fields, carrier: carrier, fileVersion: fileVersion.rawValue))
+      return OverwriteIntent(
+        fragments: fragments, fields: fields, metadata: schema.metadata, fileVersion: fileVersion.rawValue)
     }
   }
 

@@ -5,7 +5,7 @@ package import Core
 extension Literal {
   /// The type a constant takes when it meets a column of type `other`: the column's own where the value fits it, so that
   /// `u8 < 10` stays u8 and `f32 / 255` stays f32; else int64, f64, string. Text that meets a date or timestamp is read as one.
-  func type(meeting other: DataType?) -> DataType {
+  package func type(meeting other: DataType?) -> DataType {
     var target = other
     while let list = target, case .fixedSizeList(let item, _) = list { target = item.type }
     switch self {

@@ -1,0 +1,149 @@
+import Core
+import LanceProto
+import ObjectStore
+import SwiftProtobuf
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// One commit: make the next manifest from the newest one, write the transaction, publish the manifest under the next
+/// version's name if nobody was faster, else look at what the others did and try again on top of it.
+///
+/// Order on disk: data files (durable already), transaction file, manifest, hint. A crash leaves either the old version
+/// and some unreferenced files, or the new version with everything in it.
+struct TableCommit {
+  let location: TableLocation
+  let properties: [String: String]
+  static let attempts = 20
+
+  enum Outcome {
+    case published(ManifestFile, ManifestNaming)
+    /// The intent must be computed anew; `VERSION_CONFLICT` that says why.
+    case retry(Failure)
+  }
+
+  /// - Parameters:
+  ///   - intent: what to do.
+  ///   - readVersion: the version that it was computed on; nil when there must be no table yet.
+  ///   - exactly: true when no other version may have come in between.
+  /// - Throws: `VERSION_CONFLICT`, `ALREADY_EXISTS`, `UNSUPPORTED`; see also `isUndone`.
+  func run(_ intent: any CommitIntent, readVersion: UInt64?, exactly: Bool = false) throws(Failure) -> Outcome {
+    // The newest version that was found to fit.
+    var judged = readVersion
+    for attempt in 0..<TableCommit.attempts {
+      try Cancellation.check()
+      if attempt > 0 { TableCommit.backOff(attempt) }
+      let listing = try VersionListing(location)
+      let newest: ManifestFile?
+      if let latest = listing.latest {
+        guard let readVersion, let since = judged else {
+          throw Failure(.alreadyExists, "table '\(location.name)' exists already (version \(latest))")
+        }
+        newest = try location.manifest(latest, listing.naming)
+        for version in listing.versions where version > since {
+          if exactly { throw conflict(intent, readVersion, version, "no version may come in between") }
+          switch try judge(intent, version, listing) {
+          case .fits: judged = version
+          case .retry(let why): return .retry(conflict(intent, readVersion, version, why))
+          case .conflict(let why): throw conflict(intent, readVersion, version, why)
+          }
+        }
+      } else {
+        guard readVersion == nil else {
+          throw Failure(.versionConflict, "table '\(location.name)' was deleted while the \(intent.name) was written")
+        }
+        newest = nil
+      }
+      if let newest { try FeatureFlags.checkWritable(newest.manifest, table: location.name) }
+      var draft = try ManifestDraft(after: newest, at: location)
+      do throws(Failure) {
+        switch try intent.apply(to: &draft) {
+        case .fits:
+          if let file = try publish(draft, listing.naming) { return .published(file, listing.naming) }
+        case .retry(let why):
+          draft.discard()
+          return .retry(conflict(intent, readVersion ?? 0, draft.readVersion, why))
+        case .conflict(let why): throw conflict(intent, readVersion ?? 0, draft.readVersion, why)
+        }
+      } catch {
+        if TableCommit.isUndone(error) { draft.discard() }
+        throw error
+      }
+      draft.discard()
+    }
+    throw Failure(
+      .versionConflict,
+      "table '\(location.name)': the \(intent.name) was overtaken by other writers \(TableCommit.attempts) times; try again later"
+    )
+  }
+
+  /// Writes transaction and manifest; nil when another writer took the version.
+  private func publish(_ draft: ManifestDraft, _ naming: ManifestNaming) throws(Failure) -> ManifestFile? {
+    var manifest = draft.manifest
+    FeatureFlags.refresh(&manifest)
+    var transaction = PBTransaction()
+    transaction.readVersion = draft.readVersion
+    transaction.uuid = randomUUID()
+    transaction.properties = properties
+    transaction.operation = draft.operation
+    manifest.transactionFile = "\(draft.readVersion)-\(transaction.uuid).txn"
+    let file = ManifestFile(manifest: manifest, indexSection: draft.indexSection, transaction: transaction)
+    let transactionPath = location.path("\(TableLocation.transactions)/\(manifest.transactionFile)")
+    try location.store.put(transactionPath, try Protobuf.bytes(transaction))
+    let manifestPath = location.path("\(TableLocation.versions)/\(naming.name(of: manifest.version))")
+    let bytes = try file.encoded()
+    let result: PutResult
+    do throws(Failure) { result = try location.store.putIfAbsent(manifestPath, bytes) } catch {
+      var failure = error
+      failure.details["outcome"] = "unknown"
+      throw failure
+    }
+    switch result {
+    case .written:
+      // Readers list the folder; the hint only saves others a few requests, so its failure is no failure.
+      let hint = Array("{\"version\":\(manifest.version)}".utf8)
+      try? location.store.put(location.path("\(TableLocation.versions)/latest_version_hint.json"), hint)
+      return file
+    case .alreadyExists:
+      try? location.store.delete(transactionPath)
+      return nil
+    }
+  }
+
+  /// True when the new version is certainly not there. When the store failed in the last step, it may have done it all the same: then
+  /// the files of the commit must stay.
+  static func isUndone(_ failure: Failure) -> Bool { failure.details["outcome"] != "unknown" }
+
+  /// Sleeps a random time of up to 2^attempt ms, at most 200 ms.
+  static func backOff(_ attempt: Int) {
+    usleep(UInt32.random(in: 500...UInt32(1000 * min(200, 1 << min(attempt, 8)))))
+  }
+
+  // MARK: conflicts
+
+  /// How `intent` fares against what `version` did.
+  private func judge(_ intent: any CommitIntent, _ version: UInt64, _ listing: VersionListing) throws(Failure) -> CommitVerdict {
+    let file = try location.manifest(version, listing.naming)
+    guard let transaction = location.transaction(of: file) else {
+      return .conflict("it does not say what it changed (no transaction)")
+    }
+    // Only an operation that we don't know could demand more than our rules do.
+    guard transaction.operation != nil else { return .conflict("its operation is not known here") }
+    return try intent.verdict(on: transaction, made: file)
+  }
+
+  private func conflict(_ intent: any CommitIntent, _ readVersion: UInt64, _ version: UInt64, _ why: String) -> Failure {
+    Failure(
+      .versionConflict,
+      "table '\(location.name)': the \(intent.name) that began on version \(readVersion) conflicts with version \(version): \(why)",
+      details: ["read_version": .int(Int64(clamping: readVersion)), "version": .int(Int64(clamping: version))])
+  }
+}
+
+extension ManifestDraft {
+  /// Removes what was written for an attempt that is not published.
+  func discard() { for path in written { try? location.store.delete(path) } }
+}

@@ -2,6 +2,7 @@ import Columnar
 package import Core
 package import Engine
 package import LanceTable
+import Plan
 
 /// What a write did.
 package struct WriteReport: Sendable {

@@ -1,4 +1,4 @@
-package import Columnar
+import Columnar
 import Compute
 package import Core
 package import LanceTable
@@ -50,7 +50,8 @@ extension TableLocation {
           "table '\(table.name)' has no column \(nearNames(name, known: table.schema.names, what: "columns"))")
       }
       // The frame may read this table: it is computed once, before the first change.
-      let known = try source ?? MergeSource(frame, key: key, of: table, columns: frame.schema.names)
+      let known: MergeSource
+      if let source { known = source } else { known = try MergeSource(frame, key: key, of: table, columns: frame.schema.names) }
       source = known
       let merge = try Merge(table, known, whenMatched, whenMissing, notInSource)
       return RowChange(.merge, columns: merge.columns) { batch throws(Failure) in

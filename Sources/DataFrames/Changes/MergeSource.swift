@@ -41,7 +41,7 @@ struct MergeSource {
       }
       fields.append(field)
     }
-    let given = try frame.select(fields.map { .column($0.name) }).collect()
+    let given = try frame.select(fields.map { NamedExpr.column($0.name) }).collect()
     var values: [Column] = []
     for (field, column) in zip(fields, given.columns) {
       do throws(Failure) { values.append(try Cast.cast(column, to: field.type)) } catch {

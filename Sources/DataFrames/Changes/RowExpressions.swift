@@ -1,4 +1,4 @@
-package import Columnar
+import Columnar
 import Compute
 package import Core
 package import LanceTable

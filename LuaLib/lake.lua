@@ -50,8 +50,11 @@ Model.__tostring = function(self) return ("Model(%s, version %d)"):format(self.n
 --- The network, built from the saved graph, with the saved weights. No training script is needed.
 function Model:load()
   local nn, tensor = require "nn", require "tensor"
-  local net = nn.from_graph(self.graph)
-  net:load_state_dict(tensor.from_safetensors(self.weights))
+  local net, state = nn.from_graph(self.graph), tensor.from_safetensors(self.weights)
+  for _, weight in pairs(state) do
+    if weight:dtype() == "f64" then net:to "f64" break end
+  end
+  net:load_state_dict(state)
   return net
 end
 

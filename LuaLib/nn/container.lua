@@ -38,9 +38,13 @@ local function forward(self, x)
 end
 
 local function graph(self)
-  local layers = {}
+  local layers, first = {}, {}
   for i, layer in ipairs(self.layers) do
-    local ok, found = pcall(layer.graph, layer)
+    -- A layer that stands here twice has one set of weights: the second place only refers to the first.
+    local shared = first[layer]
+    first[layer] = shared or i
+    local ok, found = true, { type = "shared", layer = shared }
+    if not shared then ok, found = pcall(layer.graph, layer) end
     if not ok then
       fail(("in layer %d (%s): %s"):format(i, layer.type, type(found) == "table" and found.message or tostring(found)),
         type(found) == "table" and found.code or nil)
@@ -105,7 +109,13 @@ function container.from_graph(graph_table)
   end
   if class.from_graph then
     local layers = {}
-    for i, layer in ipairs(graph_table.layers or {}) do layers[i] = container.from_graph(layer) end
+    for i, layer in ipairs(graph_table.layers or {}) do
+      if layer.type == "shared" then
+        layers[i] = layers[layer.layer] or fail(("from_graph: layer %d shares a layer that is not before it"):format(i))
+      else
+        layers[i] = container.from_graph(layer)
+      end
+    end
     return class.from_graph(layers)
   end
   local config = {}

@@ -92,11 +92,17 @@ local function walk(self, prefix, visit)
   for _, child in ipairs(self.children) do walk(child.module, prefix .. child.name .. ".", visit) end
 end
 
---- A list of {name, tensor} of all parameters, in order.
+--- A list of {name, tensor} of all parameters, in order. One that several layers share is listed once, by its first name.
 function method:named_parameters()
-  local out = {}
+  local out, seen = {}, {}
   walk(self, "", function(prefix, layer)
-    for _, name in ipairs(layer.own_parameters) do out[#out + 1] = { prefix .. name, layer[name] } end
+    for _, name in ipairs(layer.own_parameters) do
+      local parameter = layer[name]
+      if not seen[parameter] then
+        seen[parameter] = true
+        out[#out + 1] = { prefix .. name, parameter }
+      end
+    end
   end)
   return out
 end
@@ -132,9 +138,12 @@ end
 
 --- Converts all parameters and buffers that are floats to "f32" or "f64".
 function method:to(dtype)
+  local converted = {}   -- a shared parameter stays shared
   walk(self, "", function(_, layer)
     for _, name in ipairs(layer.own_parameters) do
-      layer[name] = layer[name]:detach():to(dtype):clone():requires_grad_()
+      local old = layer[name]
+      converted[old] = converted[old] or old:detach():to(dtype):clone():requires_grad_()
+      layer[name] = converted[old]
     end
     for _, name in ipairs(layer.own_buffers) do
       local kind = layer[name]:dtype()

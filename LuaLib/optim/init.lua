@@ -27,7 +27,9 @@ local function options(name, given, defaults)
     end
     out[key] = value
   end
-  if out.lr < 0 then fail(("%s: lr must not be negative, got %s"):format(name, out.lr)) end
+  if not (out.lr >= 0 and out.lr < math.huge) then
+    fail(("%s: lr must be a finite number that is not negative, got %s"):format(name, out.lr))
+  end
   return out
 end
 

@@ -245,6 +245,17 @@ size_t host_read_numbers(lua_State *L, int index, double *out, size_t n) {
   return 0;
 }
 
+size_t host_read_integers(lua_State *L, int index, int64_t *out, size_t n, int strict) {
+  for (size_t i = 0; i < n; i++) {
+    int whole = 0;
+    if (lua_rawgeti(L, index, (lua_Integer)i + 1) == LUA_TNUMBER && (!strict || lua_isinteger(L, -1)))
+      out[i] = lua_tointegerx(L, -1, &whole);
+    host_pop(L, 1);
+    if (!whole) return i + 1;
+  }
+  return 0;
+}
+
 void host_push_numbers(lua_State *L, const double *values, size_t n) {
   lua_createtable(L, n > INT32_MAX ? INT32_MAX : (int)n, 0);
   for (size_t i = 0; i < n; i++) {

@@ -175,6 +175,22 @@ struct CSVFields {
       }
     }
     if let failure { throw failure }
+    try checkText(name)
+  }
+
+  /// - Throws: `CORRUPT_DATA` naming line and field of the first text that is not UTF-8.
+  private func checkText(_ name: String) throws(Failure) {
+    if bytes.allSatisfy({ $0 < 0x80 }) || String(validating: bytes, as: UTF8.self) != nil { return }
+    for record in 0..<count {
+      for field in 0..<width {
+        let span = span(record, field).0
+        guard String(validating: bytes[span], as: UTF8.self) == nil else { continue }
+        throw Failure(
+          .corruptData,
+          "csv \(name) line \(lines[record]): field \(field + 1) is not UTF-8 text; save the file as UTF-8",
+          place: "line \(lines[record])")
+      }
+    }
   }
 
   /// The text of a field and whether it was quoted.

@@ -157,6 +157,11 @@ package final class CSVSource: TableSource {
     if options.header {
       for i in 0..<width {
         let text = fields.text(0, i).0
+        if text.utf8.contains(13) {
+          throw Failure(
+            .corruptData, "csv \(name) line 1: a column's name holds a carriage return; lines must end in LF or CR LF",
+            place: "line 1")
+        }
         if !text.isEmpty { names[i] = text }
       }
       for (i, column) in names.enumerated() where names[..<i].contains(column) {

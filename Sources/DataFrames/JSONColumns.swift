@@ -44,7 +44,7 @@ package enum JSONColumns {
         inner = meet
       }
       return .list(Field("item", inner))
-    case .object: throw rowFailure("objects inside rows are not supported; store them as JSON text", row)
+    case .object: throw rowFailure("an object has no column type; schema = { NAME = \"string\" } keeps it as JSON text", row)
     }
   }
 
@@ -69,6 +69,9 @@ package enum JSONColumns {
         switch value {
         case nil, .null: out.append(nil)
         case .string(let s): out.append(s)
+        // A structure that is asked for as a string is kept as its JSON text.
+        case .object(let object)?: out.append(JSONValue.object(object).text())
+        case .array(let items)?: out.append(JSONValue.array(items).text())
         case let other?: throw misfit(other, type, i)
         }
       }

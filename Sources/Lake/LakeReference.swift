@@ -31,6 +31,10 @@ package struct LakeReference: Sendable, Hashable {
     if name.isEmpty { throw fail("it is empty") }
     if name.utf8.count > 200 { throw fail("it is longer than 200 bytes") }
     if name.hasPrefix(".") { throw fail("it begins with a dot") }
+    if name.hasPrefix("-") { throw fail("it begins with a hyphen, as options of commands do") }
+    if name.hasSuffix(".") { throw fail("it ends with a dot, which not every file system keeps") }
+    if name.lowercased().hasSuffix(".lance") { throw fail("'.lance' is added to it by the lake") }
+    if reservedNames.contains(name.lowercased().split(separator: ".")[0]) { throw fail("Windows reserves it for a device") }
     for byte in name.utf8 {
       switch byte {
       case 48...57, 65...90, 97...122, UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "."): continue
@@ -38,6 +42,11 @@ package struct LakeReference: Sendable, Hashable {
       }
     }
   }
+
+  private static let reservedNames: Set<Substring> = {
+    let numbered = ["com", "lpt"].flatMap { name in (1...9).map { Substring("\(name)\($0)") } }
+    return Set(["con", "prn", "aux", "nul"] + numbered)
+  }()
 
   /// Splits `name#3` and `name@tag`.
   static func splitVersion(_ text: String) throws(Failure) -> (String, TableVersion) {

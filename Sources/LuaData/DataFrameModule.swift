@@ -85,7 +85,7 @@ package enum LuaDataFrames {
     },
     Fn(
       "from_columns", "fun(columns: table<string, any>, opts?: {schema?: table, order?: string[]}): Frame",
-      "A frame over lists, IDX files and tensors (these without a copy; more dimensions become fixed-size lists). Columns are ordered by name, or as `order` says."
+      "A frame over lists, IDX files (without a copy) and tensors (as they are now); more dimensions become fixed-size lists. Lists of integers give Int64, of floats Float64. Columns are ordered by name, or as `order` says."
     ) { call in
       let options = try call.options(2)
       let given = try types(try options.json("schema"))
@@ -175,17 +175,16 @@ package enum LuaDataFrames {
     guard call.isTable(index) else {
       throw Failure(.plain, "column '\(name)' must be a list, an IDX array or a tensor, got \(call.describe(index))")
     }
-    if let values = try? call.numbers(index), !values.isEmpty {
-      let whole = values.allSatisfy { abs($0) < 0x1p53 && $0 == $0.rounded() }
-      let fractions = !values.allSatisfy { $0 == $0.rounded() }
-      if whole, type == nil || type?.isInteger == true {
-        let column = Column(type: .int64, count: values.count, buffers: [try Buffer(values.map { Int64($0) })])
-        return try named(name) { () throws(Failure) in try Cast.cast(column, to: type ?? .int64) }
-      }
-      if fractions || type?.isFloat == true {
-        let column = Column(type: .float64, count: values.count, buffers: [try Buffer(values)])
-        return try named(name) { () throws(Failure) in try Cast.cast(column, to: type ?? .float64) }
-      }
+    // Lua's own subtypes decide: 1 is an integer, 1.0 a float, whatever the other elements are.
+    if type == nil || type?.isInteger == true,
+      let values = call.exactIntegers(index, strict: type == nil), !values.isEmpty
+    {
+      let column = Column(type: .int64, count: values.count, buffers: [try Buffer(values)])
+      return try named(name) { () throws(Failure) in try Cast.cast(column, to: type ?? .int64) }
+    }
+    if type == nil || type?.isFloat == true, let values = try? call.numbers(index), !values.isEmpty {
+      let column = Column(type: .float64, count: values.count, buffers: [try Buffer(values)])
+      return try named(name) { () throws(Failure) in try Cast.cast(column, to: type ?? .float64) }
     }
     return try column(try call.json(index, name: name).arrayValue ?? [], name, type)
   }

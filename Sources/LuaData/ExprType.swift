@@ -32,7 +32,7 @@ extension Call {
   func literal(_ index: Int32) throws(Failure) -> Literal {
     if isNil(index) || isNull(index) { return .null }
     if isBoolean(index) { return .bool(try boolean(index)) }
-    if isInteger(index), isNumber(index) { return .int(Int64(try integer(index))) }
+    if isNumber(index), !isFloat(index) { return .int(Int64(try integer(index))) }
     if isNumber(index) { return .double(try number(index)) }
     if isString(index) { return .string(try string(index)) }
     throw bad(index, "an expression, number, string or boolean expected, got \(describe(index))")

@@ -34,6 +34,8 @@ package struct Call: ~Copyable {
 
   package func isNil(_ index: Int32) -> Bool { lua_type(L, at(index)) <= LUA_TNIL }
   package func isNumber(_ index: Int32) -> Bool { lua_type(L, at(index)) == LUA_TNUMBER }
+  /// A number of Lua's float subtype: 1.0 is one, 1 is none.
+  package func isFloat(_ index: Int32) -> Bool { isNumber(index) && lua_isinteger(L, at(index)) == 0 }
   package func isString(_ index: Int32) -> Bool { lua_type(L, at(index)) == LUA_TSTRING }
   package func isBoolean(_ index: Int32) -> Bool { lua_type(L, at(index)) == LUA_TBOOLEAN }
   package func isTable(_ index: Int32) -> Bool { lua_type(L, at(index)) == LUA_TTABLE }
@@ -161,6 +163,18 @@ package struct Call: ~Copyable {
       throw self.bad(index, "element \(bad) must be a number, got \(found)")
     }
     return values
+  }
+
+  /// The integers of a list, all 64 bits; nil when an element is none. `strict`: 1.0 is none either.
+  package func exactIntegers(_ index: Int32, strict: Bool = false) -> [Int64]? {
+    guard lua_type(L, at(index)) == LUA_TTABLE else { return nil }
+    let count = Int(lua_rawlen(L, at(index)))
+    var bad = 0
+    let values = [Int64](unsafeUninitializedCapacity: count) { buffer, filled in
+      if let start = buffer.baseAddress { bad = Int(host_read_integers(L, at(index), start, count, strict ? 1 : 0)) }
+      filled = bad == 0 ? count : bad - 1
+    }
+    return bad == 0 ? values : nil
   }
 
   /// The integers of a list.

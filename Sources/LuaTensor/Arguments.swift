@@ -9,6 +9,27 @@ extension Tensor: LuaObject {
   package var luaBytes: Int { isView ? 64 : byteCount + 64 }
 }
 
+/// A tensor as a column of a frame.
+extension Tensor: NumericArray {
+  package var numericType: NumericType {
+    switch dtype {
+    case .f32: .f32
+    case .f64: .f64
+    case .i64: .i64
+    case .i32: .i32
+    case .u8: .u8
+    case .bool: .bool
+    }
+  }
+
+  /// A copy: columns never change, and a tensor may be written to later.
+  package func denseBuffer() throws(Failure) -> Buffer {
+    let source = try detached().contiguous()
+    defer { withExtendedLifetime(source) {} }
+    return try Buffer(copying: UnsafeRawBufferPointer(start: source.pointer, count: source.byteCount))
+  }
+}
+
 /// Reading arguments. The one place where Lua's counting from 1 becomes Swift's counting from 0: dims, positions and
 /// tensors of positions go through here; class ids and token ids do not, they are data.
 extension Call {
@@ -72,15 +93,19 @@ extension Call {
     if let tensor = objectIfPresent(index, as: Tensor.self) { return tensor }
     if isBoolean(index) { return try Tensor.scalar(boolean(index) ? 1 : 0, .bool) }
     guard isNumber(index) else { throw bad(index, "Tensor or number expected, got \(typeName(index))") }
-    let value = try number(index)
-    guard let like else { return try Tensor.scalar(value, isInteger(index) ? .i64 : .f32) }
-    if like.dtype.isFloat { return try Tensor.scalar(value, like.dtype) }
     let isWhole = isInteger(index)
-    if !isWhole { return try Tensor.scalar(value, .f32) }
-    if like.dtype == .bool { return try Tensor.scalar(value, .i64) }
+    guard let like else { return try scalar(index, isWhole ? .i64 : .f32) }
+    if like.dtype.isFloat { return try scalar(index, like.dtype) }
+    if !isWhole { return try scalar(index, .f32) }
+    if like.dtype == .bool { return try scalar(index, .i64) }
     // An integer that the tensor's type cannot hold raises the type instead of being cut.
-    let scalar = try Tensor.scalar(value, like.dtype)
-    return try scalar.item() == value ? scalar : Tensor.scalar(value, .i64)
+    let narrow = try scalar(index, like.dtype)
+    return try narrow.integerItem() == Int64(try integer(index)) ? narrow : scalar(index, .i64)
+  }
+
+  /// A number as a 0-dim tensor of `dtype`. A whole one keeps all of its 64 bits.
+  func scalar(_ index: Int32, _ dtype: DType) throws(Failure) -> Tensor {
+    isInteger(index) ? try Tensor.scalar(integer: Int64(try integer(index)), dtype) : try Tensor.scalar(try number(index), dtype)
   }
 
   /// Both operands of an operator; at least one is a tensor.

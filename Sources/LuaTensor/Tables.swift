@@ -8,10 +8,13 @@ extension Call {
   /// A tensor of a nested list of numbers or booleans. Numbers become f32 unless `dtype` says otherwise, booleans bool.
   /// - Throws: an argument error that names the ragged or wrong element.
   func tensor(fromList index: Int32, dtype: DType?) throws -> Tensor {
-    if isNumber(index) { return try Tensor.scalar(number(index), dtype ?? .f32) }
+    if isNumber(index) { return try scalar(index, dtype ?? .f32) }
     if isBoolean(index) { return try Tensor.scalar(boolean(index) ? 1 : 0, dtype ?? .bool) }
-    var reader = ListReader()
+    var reader = ListReader(integers: dtype == .i64 ? [] : nil)
     try reader.read(self, index, depth: 0, path: "")
+    if let integers = reader.integers, integers.count == reader.values.count {
+      return try Tensor.from(integers: integers, reader.shape)
+    }
     return try Tensor.from(reader.values, reader.shape, dtype ?? (reader.hasBooleans ? .bool : .f32))
   }
 
@@ -52,8 +55,12 @@ extension Call {
 private struct ListReader {
   var shape: [Int] = []
   var values: [Double] = []
+  /// The values again with all their 64 bits, where that is asked for and as far as all of them are whole.
+  var integers: [Int64]?
   var hasBooleans = false
   private var isComplete = false
+
+  init(integers: [Int64]?) { self.integers = integers }
 
   mutating func read(_ call: borrowing Call, _ index: Int32, depth: Int, path: String) throws {
     let length = call.length(index)
@@ -93,6 +100,7 @@ private struct ListReader {
     default:
       try leaf(call, depth, path)
       values += try call.numbers(index)
+      integers = integers.flatMap { known in call.exactIntegers(index).map { known + $0 } }
     }
   }
 

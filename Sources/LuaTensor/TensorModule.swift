@@ -38,8 +38,10 @@ package enum TensorFaces {
       call in
       let shape = call.isTable(1) ? try call.integers(1) : [try call.integer(1)]
       let isBoolean = call.isBoolean(2)
+      let type = try call.options(3).dtype() ?? (isBoolean ? .bool : .f32)
+      if call.isInteger(2) { return try call.push(Tensor.full(shape, integer: Int64(try call.integer(2)), type)) }
       let value = isBoolean ? (try call.boolean(2) ? 1 : 0) : try call.number(2)
-      return try call.push(Tensor.full(shape, value, call.options(3).dtype() ?? (isBoolean ? .bool : .f32)))
+      return try call.push(Tensor.full(shape, value, type))
     },
     Fn(
       "arange", "fun(first: number, last: number, step?: number, opts?: {dtype?: string}): Tensor",
@@ -47,9 +49,15 @@ package enum TensorFaces {
     ) { call in
       let (first, last, step) = (try call.number(1), try call.number(2), try call.optionalNumber(3) ?? 1)
       let isWhole = call.isInteger(1) && call.isInteger(2) && (call.isNil(3) || call.isInteger(3))
+      let type = try call.options(4).dtype()
+      if isWhole {
+        return try call.push(
+          Tensor.arange(
+            from: Int64(try call.integer(1)), through: Int64(try call.integer(2)),
+            by: Int64(try call.optionalInteger(3) ?? 1), type ?? .i64))
+      }
       // The end is included; half a step more keeps rounding from losing it.
-      let end = isWhole ? last + (step > 0 ? 1 : -1) : last + step / 2
-      return try call.push(Tensor.arange(first, end, step, call.options(4).dtype() ?? (isWhole ? .i64 : .f32)))
+      return try call.push(Tensor.arange(first, last + step / 2, step, type ?? .f32))
     },
     Fn("eye", "fun(n: integer, opts?: {dtype?: string}): Tensor", "The identity matrix.") { call in
       let n = try call.integer(1, in: 0...1_000_000)

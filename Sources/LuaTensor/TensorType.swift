@@ -114,7 +114,8 @@ enum LuaTensorMethods {
     }
     + [
       Fn("fill_", "fun(self: Tensor, value: number): Tensor", "Sets every element.") { call in
-        try call.tensor(1).assign(call.number(2))
+        let target = try call.tensor(1)
+        try target.assign(call.scalar(2, target.dtype))
         return call.pushArgument(1)
       },
       Fn("zero_", "fun(self: Tensor): Tensor", "Sets every element to 0.") { call in

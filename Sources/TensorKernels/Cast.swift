@@ -28,6 +28,18 @@ extension Kernels {
     }
   }
 
+  /// Fills `count` elements with a whole number; an i64 keeps all bits, narrower integers saturate.
+  package static func fill(_ type: DType, _ count: Int, out: UnsafeMutableRawPointer, integer value: Int64) {
+    switch type {
+    case .bool: fillLoop(count, typed(out), UInt8(value == 0 ? 0 : 1))
+    case .u8: fillLoop(count, typed(out), UInt8(clamping: value))
+    case .i32: fillLoop(count, typed(out), Int32(clamping: value))
+    case .i64: fillLoop(count, typed(out), value)
+    case .f32: fillLoop(count, typed(out), Float(value))
+    case .f64: fillLoop(count, typed(out), Double(value))
+    }
+  }
+
   /// One element as a Double (i64 beyond 2^53 rounds).
   package static func load(_ type: DType, _ p: UnsafeRawPointer, _ index: Int) -> Double {
     switch type {

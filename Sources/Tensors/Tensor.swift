@@ -82,8 +82,44 @@ package final class Tensor {
     return out
   }
 
+  /// All of one whole number, which an i64 tensor holds exactly.
+  package static func full(_ shape: [Int], integer value: Int64, _ dtype: DType) throws(Failure) -> Tensor {
+    let out = try empty(shape, dtype, op: "full")
+    Kernels.fill(dtype, out.count, out: out.pointer, integer: value)
+    return out
+  }
+
   /// A 0-dim tensor.
   package static func scalar(_ value: Double, _ dtype: DType = .f32) throws(Failure) -> Tensor { try full([], value, dtype) }
+  package static func scalar(integer value: Int64, _ dtype: DType) throws(Failure) -> Tensor {
+    try full([], integer: value, dtype)
+  }
+
+  /// first, first + step, ... up to and including `last` (down to it, for a negative step).
+  package static func arange(from first: Int64, through last: Int64, by step: Int64, _ dtype: DType) throws(Failure) -> Tensor {
+    guard step != 0 else { throw Failure(.invalidArgument, "arange: the step must not be 0") }
+    let (distance, overflow) = last.subtractingReportingOverflow(first)
+    guard !overflow, step != .min, distance != .min, abs(distance) / abs(step) < 1 << 48 else {
+      throw Failure(.invalidArgument, "arange: \(first) to \(last) by \(step) are too many elements")
+    }
+    let isEmpty = distance != 0 && (distance < 0) != (step < 0)
+    let out = try empty([isEmpty ? 0 : Int(distance / step) + 1], dtype, op: "arange")
+    // Whole steps from `first` stay between the two ends: nothing can overflow.
+    for i in 0..<out.count { Kernels.fill(dtype, 1, out: out.pointer + i * dtype.size, integer: first + Int64(i) * step) }
+    return out
+  }
+
+  /// An i64 tensor of `values` in row-major order.
+  package static func from(integers values: [Int64], _ shape: [Int]) throws(Failure) -> Tensor {
+    guard try Shape.count(shape, op: "tensor") == values.count else {
+      throw Failure(.shapeMismatch, "tensor: \(values.count) values do not fill shape \(Shape.text(shape))")
+    }
+    let out = try empty(shape, .i64, op: "tensor")
+    values.withUnsafeBytes { raw in
+      if let base = raw.baseAddress, raw.count > 0 { out.pointer.copyMemory(from: base, byteCount: raw.count) }
+    }
+    return out
+  }
 
   /// start, start + step, ... below (above, for a negative step) `end`.
   package static func arange(_ start: Double, _ end: Double, _ step: Double = 1, _ dtype: DType) throws(Failure) -> Tensor {

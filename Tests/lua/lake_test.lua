@@ -73,3 +73,33 @@ test.case("a model is saved whole and loaded without its script", function()
   lake.delete("spec_model", { kind = "model" })
   test.raises("Model 'spec_model' does not exist", function() lake.model "spec_model" end)
 end)
+
+test.case("csv that is not UTF-8 is refused by line and field", function()
+  local path = test.write(test.tmpdir() .. "/latin.csv", "a,b\n1,ok\n2,\xff\xfe\n")
+  test.raises("csv latin.csv line 3: field 2 is not UTF-8 text", function() df.read_csv(path):collect() end)
+  local old = test.write(test.tmpdir() .. "/old.csv", "a,b\r1,2\r")
+  test.raises("lines must end in LF or CR LF", function() df.read_csv(old) end)
+end)
+
+test.case("an object in json lines may be kept as text", function()
+  local path = test.write(test.tmpdir() .. "/geo.jsonl", '{"geo":{"lat":1.5},"l":[1]}\n')
+  test.raises("an object has no column type", function() df.read_jsonl(path):collect() end)
+  local rows = df.read_jsonl(path, { schema = { geo = "string" } }):collect()
+  test.equal(rows[1], { geo = '{"lat":1.5}', l = { 1 } })
+end)
+
+test.case("names that not every system can keep are refused", function()
+  for _, name in ipairs { "x.lance.lance", "-rf", "con", "aux.txt", "x." } do
+    test.raises("cannot be the name of a data set", function() df.from_columns { a = { 1 } }:write(name) end)
+  end
+end)
+
+test.case("a network of f64 comes back as one", function()
+  local net = nn.sequential { nn.linear(2, 1) }:to "f64"
+  tensor.no_grad(function() net.layers[1].weight:fill_(0.1) end)
+  lake.save_model("spec_f64", { net = net })
+  local loaded = lake.model("spec_f64"):load()
+  test.equal(loaded.layers[1].weight:dtype(), "f64")
+  test.equal(loaded.layers[1].weight:totable(), { { 0.1, 0.1 } })
+  lake.delete("spec_f64", { kind = "model" })
+end)

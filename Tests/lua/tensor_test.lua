@@ -20,6 +20,24 @@ test.case("makes tensors", function()
   test.equal(T(5):item(), 5.0)
 end)
 
+test.case("whole numbers keep their 64 bits in i64", function()
+  local big = 9007199254740993            -- 2^53 + 1, which a float cannot hold
+  local i64 = { dtype = "i64" }
+  test.equal(T({ big, -big }, i64):totable(), { big, -big })
+  test.equal(T(big, i64):item(), big)
+  test.equal(tensor.full({ 1 }, big, i64):totable(), { big })
+  test.equal((T({ 1 }, i64) + (big - 1)):totable(), { big })
+  test.equal(T({ big }, i64):eq(big):totable(), { true })
+  test.equal(T({ big }, i64):eq(big - 1):totable(), { false })
+  test.equal(tensor.arange(big, big + 1):totable(), { big, big + 1 })
+  test.equal(tensor.arange(3, 1):numel(), 0)
+  test.equal(tensor.zeros(1, i64):fill_(big):totable(), { big })
+  local t = tensor.zeros(2, i64)
+  t[2] = big
+  test.equal(t:totable(), { 0, big })
+  test.equal(T({ 1.5 }, i64):totable(), { 1 })
+end)
+
 test.case("refuses ragged and wrong lists", function()
   test.raises("element[2] has 1 elements, the ones before have 2", function() T { { 1, 2 }, { 3 } } end)
   test.raises("element[2] must be a list, got number", function() T { { 1, 2 }, 3 } end)

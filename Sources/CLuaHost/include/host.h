@@ -106,6 +106,8 @@ void host_set_resolver(lua_State *L);                            /* pops a funct
 int host_next(lua_State *L, int index);
 /* Reads n numbers of a table by raw access into out; returns 0, or the 1-based index of the first that is none. */
 size_t host_read_numbers(lua_State *L, int index, double *out, size_t n);
+/* The same for integers, all 64 bits; strict: floats with whole values do not count as integers. */
+size_t host_read_integers(lua_State *L, int index, int64_t *out, size_t n, int strict);
 void host_push_numbers(lua_State *L, const double *values, size_t n);
 const char *host_string(lua_State *L, int index, size_t *count); /* strings only, no conversion; null otherwise */
 /* Replaces the value on top by its text as tostring() makes it; for error values of any kind. Never raises. */

@@ -11,6 +11,9 @@ struct ServerOptions: ParsableArguments {
   func client() throws -> ServerClient {
     var base = try server ?? Configuration.load(config).address
     while base.hasSuffix("/") { base.removeLast() }
+    guard let url = URL(string: base), ["http", "https"].contains(url.scheme), !(url.host ?? "").isEmpty else {
+      throw ValidationError("--server: '\(base)' is no address such as http://localhost:8000")
+    }
     return ServerClient(base: base)
   }
 }

@@ -20,7 +20,7 @@ struct RowOperationTests {
   static func ids(_ table: LanceTable) throws -> [Int64] {
     values(try table.take(Array(0..<table.rowCount), columns: ["id"]).columns[0], Int64.self)
   }
-  static func filter(_ text: String = "", _ matches: @escaping @Sendable (Int64) -> Bool) -> RowFilter {
+  static func filter(_ text: String = "", matches: @escaping @Sendable (Int64) -> Bool) -> RowFilter {
     RowFilter(columns: ["id"], text: text) { batch throws(Failure) in
       let ids = values(batch.columns[0], Int64.self)
       return ids.indices.filter { matches(ids[$0]) }.map { Int32($0) }

@@ -98,7 +98,12 @@ extension LanceTable {
   private func wanted(_ names: [String]?) throws(Failure) -> [TableField] {
     guard let names else { return fields }
     var wanted: [TableField] = []
-    for name in names { wanted.append(fields[try schema.index(of: name)]) }
+    for (i, name) in names.enumerated() {
+      guard !names[..<i].contains(name) else {
+        throw Failure(.invalidRequest, "column '\(name)' of table '\(self.name)' is named twice")
+      }
+      wanted.append(fields[try schema.index(of: name)])
+    }
     return wanted
   }
 

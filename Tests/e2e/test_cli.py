@@ -51,6 +51,24 @@ def test_a_script_that_fails(folder, text, words):
     assert ended.returncode == 1 and words in ended.stderr and ended.stdout == "", (ended.returncode, ended.stdout, ended.stderr)
 
 
+@pytest.mark.parametrize("stop", ["time limit", "SIGINT", "SIGINT twice", "SIGTERM"])
+def test_a_script_in_one_long_c_call_is_ended(folder, stop):
+    script = write(folder, "pattern.lua", "function run()\n  print(('a'):rep(40):find(('a*'):rep(20) .. 'b'))\n  return {}\nend\n")
+    limit = ["--time-limit", "1s"] if stop == "time limit" else []
+    process = subprocess.Popen([MOONLAKE, "run", script, *limit], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    began = time.monotonic()
+    time.sleep(0.5)
+    if stop.startswith("SIG"):
+        process.send_signal(getattr(signal, stop.split()[0]))
+    if stop.endswith("twice"):
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == (1 if limit else 130), errors
+    assert "did not end by itself" in errors
+    assert time.monotonic() - began < (3 if stop.endswith("twice") else 10)
+
+
 def test_a_missing_script_and_wrong_usage(folder):
     ended = moonlake("run", "nowhere.lua", cwd=folder)
     assert ended.returncode in (1, 2) and "nowhere.lua" in ended.stderr

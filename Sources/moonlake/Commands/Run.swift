@@ -26,7 +26,7 @@ struct Run: ParsableCommand {
     do throws(Failure) {
       let job = try job()
       WorkerProcess.limit(job)
-      WorkerProcess.stopOnSignals { Cancellation.request() }
+      LastWord(timeLimitSeconds: job.wallLimitSeconds).watch()
       let result = try ScriptRunner(job, events: TerminalEvents(bar: bar, isQuiet: json)).run()
       bar.clear()
       print(result.text(pretty: !json))

@@ -149,7 +149,7 @@ struct InteropTests {
   }
 }
 
-/// One interpreter (of `MOONLAKE_PYTHON`) that runs commands of our script.
+/// One interpreter (of `MOONLAKE_PYTHON`) that runs commands of a script in Tests/interop.
 final class Python {
   static let path = ProcessInfo.processInfo.environment["MOONLAKE_PYTHON"].flatMap { $0.isEmpty ? nil : $0 }
 
@@ -157,11 +157,11 @@ final class Python {
   private let input = Pipe()
   private let output = Pipe()
   private var rest = Data()
-  private var last: [String] = []
+  private var last = ""
 
-  init() throws {
+  init(_ script: String = "lance_table") throws {
     process.executableURL = URL(fileURLWithPath: Python.path ?? "")
-    process.arguments = [repository + "/Tests/interop/lance_table.py"]
+    process.arguments = [repository + "/Tests/interop/\(script).py"]
     process.standardInput = input
     process.standardOutput = output
     try process.run()
@@ -173,11 +173,12 @@ final class Python {
   }
 
   /// Begins a command.
-  func send(_ command: String...) throws { try send(command) }
+  func send(_ command: String...) throws { try send(command.map { .string($0) }) }
 
-  private func send(_ command: [String]) throws {
-    last = command
-    try input.fileHandleForWriting.write(contentsOf: JSONValue.array(command.map { .string($0) }).utf8() + [10])
+  private func send(_ command: [JSONValue]) throws {
+    let line = JSONValue.array(command).utf8()
+    last = String(decoding: line, as: UTF8.self)
+    try input.fileHandleForWriting.write(contentsOf: line + [10])
   }
 
   /// The result of the last command. A failed one is an error with Python's traceback.
@@ -188,12 +189,12 @@ final class Python {
         rest = Data(rest[(end + 1)...])
         let answer = try JSONValue(parsing: line)
         if let error = answer["error"]?.stringValue {
-          throw Failure(.internalError, "\(last.joined(separator: " ")): \(error)")
+          throw Failure(.internalError, "\(last): \(error)")
         }
         return answer["result"] ?? .null
       }
       let more = output.fileHandleForReading.availableData
-      guard !more.isEmpty else { throw Failure(.internalError, "\(last.joined(separator: " ")): Python ended") }
+      guard !more.isEmpty else { throw Failure(.internalError, "\(last): Python ended") }
       rest.append(more)
     }
   }
@@ -201,6 +202,11 @@ final class Python {
   /// Runs a command to its end.
   @discardableResult
   func run(_ command: String...) throws -> JSONValue {
+    try send(command.map { .string($0) })
+    return try answer()
+  }
+  @discardableResult
+  func call(_ command: JSONValue...) throws -> JSONValue {
     try send(command)
     return try answer()
   }

@@ -23,6 +23,7 @@ struct MergeColumnsIntent: CommitIntent {
   }
 
   func apply(to draft: inout ManifestDraft) throws(Failure) -> CommitVerdict {
+    let before = Set(draft.manifest.fields.map(\.id))
     draft.manifest.fields = fields
     for i in draft.manifest.fragments.indices {
       if let file = files[draft.manifest.fragments[i].id] { draft.manifest.fragments[i].files.append(file) }
@@ -36,7 +37,8 @@ struct MergeColumnsIntent: CommitIntent {
     merge.fragments = draft.manifest.fragments
     merge.schema = fields
     merge.schemaMetadata = draft.manifest.schemaMetadata
-    merge.preservesNullability = true
+    // Others may append rows without the new columns only when those allow nulls.
+    merge.preservesNullability = fields.allSatisfy { $0.nullable || before.contains($0.id) }
     draft.operation = .merge(merge)
     return .fits
   }

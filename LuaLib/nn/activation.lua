@@ -4,11 +4,22 @@ local module = require "nn.module"
 
 local activation = {}
 
+--- Layers without settings that work element by element: max(x, 0); x times the normal distribution function; x times its sigmoid;
+-- 1 / (1 + e^-x); hyperbolic tangent; log(1 + e^x).
+---@name nn.relu()
+---@name nn.gelu()
+---@name nn.silu()
+---@name nn.sigmoid()
+---@name nn.tanh()
+---@name nn.softplus()
 for _, name in ipairs { "relu", "gelu", "silu", "sigmoid", "tanh", "softplus" } do
   local class = module.define(name, { forward = function(_, x) return x[name](x) end })
   activation[name] = function() return class.new {} end
 end
 
+--- Softmax over dim (-1), and its logarithm.
+---@name nn.softmax(dim)
+---@name nn.log_softmax(dim)
 for _, name in ipairs { "softmax", "log_softmax" } do
   local class = module.define(name, { forward = function(self, x) return x[name](x, self.config.dim) end })
   activation[name] = function(dim) return class.new { dim = dim or -1 } end

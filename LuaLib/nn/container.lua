@@ -77,9 +77,11 @@ local function layered(name, run_layers)
 end
 
 --- Layers one after the other.
+---@name nn.sequential(layers)
 container.sequential = layered("sequential", forward)
 
 --- x + f(x), f being the layers one after the other; the shape must stay the same.
+---@name nn.residual(layers)
 container.residual = layered("residual", function(self, x) return x + forward(self, x) end)
 
 local lambda = module.define("lambda", {

@@ -25,6 +25,7 @@ local conv2d = module.define("conv2d", {
   fuses = { relu = true },
 })
 
+--- Convolution over images (N, C, H, W). kernel: a number or {h, w}. Options: stride (1), padding (0), dilation (1), groups (1), bias (true).
 return function(in_channels, out_channels, kernel, opts)
   local o = module.options("conv2d", opts, { stride = true, padding = true, dilation = true, groups = true, bias = true })
   return conv2d.new {

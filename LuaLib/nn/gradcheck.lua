@@ -2,7 +2,7 @@
 local tensor = require "tensor"
 
 --- Compares the gradient of `fn(...inputs)` (any shape; its sum is taken) with finite differences.
--- @return the largest error; raises when it is above `tolerance` (1e-5), naming input and element.
+-- Gives the largest error; raises when it is above `tolerance` (1e-5), naming input and element.
 return function(fn, inputs, opts)
   opts = opts or {}
   local step, tolerance = opts.step or 1e-6, opts.tolerance or 1e-5

@@ -14,6 +14,7 @@ local linear = module.define("linear", {
   fuses = { relu = { activation = "relu" } },
 })
 
+--- x W^T + b for x (..., in_features) -> (..., out_features). Options: bias (true).
 return function(in_features, out_features, opts)
   local o = module.options("linear", opts, { bias = true })
   return linear.new { in_features = in_features, out_features = out_features, bias = o.bias ~= false }

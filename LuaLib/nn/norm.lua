@@ -30,6 +30,9 @@ local function batchnorm(name)
   end
 end
 
+--- Normalizes each of `features` channels over the batch. Options: eps (1e-5), momentum (0.1), affine (true).
+---@name nn.batchnorm1d(features, opts)
+---@name nn.batchnorm2d(features, opts)
 norm.batchnorm1d = batchnorm "batchnorm1d"
 norm.batchnorm2d = batchnorm "batchnorm2d"
 

@@ -18,6 +18,9 @@ local function windowed(name, op)
   end
 end
 
+--- The largest value, and the mean, of windows of `kernel` (number or {h, w}). Options: stride (kernel), padding (0).
+---@name nn.maxpool2d(kernel, opts)
+---@name nn.avgpool2d(kernel, opts)
 pool.maxpool2d = windowed("maxpool2d", tensor.max_pool2d)
 pool.avgpool2d = windowed("avgpool2d", tensor.avg_pool2d)
 

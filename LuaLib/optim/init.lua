@@ -111,8 +111,10 @@ local function adam(name, decoupled)
 end
 
 --- Adam (Kingma and Ba 2015): {lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0}.
+---@name optim.adam(parameters, opts)
 optim.adam = adam("adam", false)
 --- AdamW (Loshchilov and Hutter 2019): the decay (0.01) shrinks parameters directly.
+---@name optim.adamw(parameters, opts)
 optim.adamw = adam("adamw", true)
 
 --- SGD: {lr = 1e-2, momentum = 0, dampening = 0, nesterov = false, weight_decay = 0}.

@@ -45,7 +45,8 @@ extension Frame {
     let rows = Frame(MemoryTable(parts, schema: schema, label: "rows to merge"))
     let report = try rows.merged(into: location, key: key, options)
     return WriteReport(
-      rows: reader.rows, version: report.version, fragments: try LanceTable(location, version: .number(report.version)).fragments.count,
+      rows: reader.rows, version: report.version,
+      fragments: try LanceTable(location, version: .number(report.version)).fragments.count,
       checks: execution.checks, inserted: report.inserted, updated: report.updated, deleted: report.deleted)
   }
 

@@ -41,7 +41,8 @@ package struct BasePaths: Sendable, Hashable {
       throw Failure(
         .unsupported,
         "table '\(table)': file '\(file)' lies in '\(path)', outside of the store; a clone can only be read beside its table")
-    default: throw Failure(.corruptData, "table '\(table)': file '\(file)' lies in base \(id), which the manifest does not name")
+    default:
+      throw Failure(.corruptData, "table '\(table)': file '\(file)' lies in base \(id), which the manifest does not name")
     }
   }
 }

@@ -62,7 +62,8 @@ struct RowExpressionTests {
     #expect(report == ChangeReport(version: 2, updated: 3))
     #expect(
       try rows(location) == [
-        "1 \"ann\" 30 1.5", "2 \"old\" 102 102.5", "3 \"cid\" null 3.5", "4 null 22 4.5", "5 \"old\" 105 302.5", "6 \"fay\" 30 6.5",
+        "1 \"ann\" 30 1.5", "2 \"old\" 102 102.5", "3 \"cid\" null 3.5", "4 null 22 4.5", "5 \"old\" 105 302.5",
+        "6 \"fay\" 30 6.5",
         "7 \"gus\" 18 7.5", "8 \"old\" 108 595",
       ])
     #expect(try location.update(set: [("name", .literal(.null))]).updated == 8)
@@ -74,7 +75,8 @@ struct RowExpressionTests {
     let location = try people()
     let objects = try location.store.list("", recursive: true)
     func message(_ body: () throws -> Void) -> String { failure(body)?.description ?? "no error" }
-    #expect(message { _ = try location.delete(where: col("age")) } == "TYPE_MISMATCH: age: a condition must be Boolean, not Int32")
+    #expect(
+      message { _ = try location.delete(where: col("age")) } == "TYPE_MISMATCH: age: a condition must be Boolean, not Int32")
     #expect(message { _ = try location.delete(where: .function(.isNull, [col("nam")])) }.contains("did you mean 'name'?"))
     #expect(
       message { _ = try location.update(set: [("age", col("score"))]) }
@@ -114,7 +116,8 @@ struct ColumnExpressionTests {
     ])
     #expect(report == ChangeReport(version: 3))
     #expect(try LanceTable(location).schema.fields.suffix(3).map(\.type) == [.int32, .utf8, .float64])
-    #expect(try rows(location).first == "1 \"ann\" 30 1.5 60 \"p\" null" && rows(location)[1] == "3 \"cid\" null 3.5 null \"p\" null")
+    #expect(
+      try rows(location).first == "1 \"ann\" 30 1.5 60 \"p\" null" && rows(location)[1] == "3 \"cid\" null 3.5 null \"p\" null")
     #expect(failure { _ = try location.addColumns([NamedExpr("twice", int(1))]) }?.code == .alreadyExists)
     #expect(failure { _ = try location.addColumns([NamedExpr("n", .literal(.null))]) }?.code == .invalidSchema)
     #expect(failure { _ = try location.addColumns([NamedExpr("n", col("no"))]) }?.code == .columnNotFound)
@@ -130,7 +133,10 @@ struct ColumnExpressionTests {
       ("rank", try Column.int64([1, 2, 3, 4])),
     ])
     _ = try location.addColumns(from: frame, key: ["id"], columns: ["city"])
-    #expect(try rows(location).map { $0.split(separator: " ").last.map(String.init) } == ["\"Kiel\"", "null", "null", "null", "null", "null", "null", "\"Bonn\""])
+    #expect(
+      try rows(location).map { $0.split(separator: " ").last.map(String.init) } == [
+        "\"Kiel\"", "null", "null", "null", "null", "null", "null", "\"Bonn\"",
+      ])
     _ = try location.addColumns(from: frame, key: ["id", "city"])
     #expect(try rows(location)[7].hasSuffix(" 1") && rows(location)[0].hasSuffix(" 2"))
     let double = try Frame(columns: [("id", try Column.int64([1, 5, 1])), ("x", try Column.int64([1, 2, 3]))])
@@ -141,8 +147,11 @@ struct ColumnExpressionTests {
     #expect(failure { _ = try location.addColumns(from: frame, key: ["id"], columns: ["city"]) }?.code == .alreadyExists)
     #expect(failure { _ = try location.addColumns(from: frame, key: []) }?.code == .invalidArgument)
     #expect(
-      failure { _ = try location.addColumns(from: Frame(columns: [("id", try Column.utf8(["a"])), ("x", try Column.int64([1]))]), key: ["id"]) }?
-        .message == "column 'id' is Int64 in table 'people' and String in the frame; cast it")
+      failure {
+        _ = try location.addColumns(
+          from: Frame(columns: [("id", try Column.utf8(["a"])), ("x", try Column.int64([1]))]), key: ["id"])
+      }?
+      .message == "column 'id' is Int64 in table 'people' and String in the frame; cast it")
   }
 
   @Test func cast() throws {
@@ -175,7 +184,8 @@ struct MergeTests {
     #expect(report == ChangeReport(version: 2, inserted: 2, updated: 2))
     #expect(
       try rows(location).sorted() == [
-        "1 \"ann\" 30 1.5", "2 \"BOB\" 41 2.5", "20 \"new\" null null", "3 \"cid\" null 3.5", "4 null 22 4.5", "5 \"eve\" 55 5.5",
+        "1 \"ann\" 30 1.5", "2 \"BOB\" 41 2.5", "20 \"new\" null null", "3 \"cid\" null 3.5", "4 null 22 4.5",
+        "5 \"eve\" 55 5.5",
         "6 \"fay\" 30 6.5", "7 \"GUS\" 18 7.5", "8 \"hal\" 70 8.5", "null \"none\" null null",
       ])
     // Again: the null key matches nothing and comes once more.
@@ -209,7 +219,8 @@ struct MergeTests {
   @Test func keysOfTwoColumns() throws {
     let location = try people()
     let frame = try Frame(columns: [
-      ("name", try Column.utf8(["ann", "ann", nil])), ("id", try Column.int32([1, 2, 4])), ("age", try Column.int64([99, 98, 97])),
+      ("name", try Column.utf8(["ann", "ann", nil])), ("id", try Column.int32([1, 2, 4])),
+      ("age", try Column.int64([99, 98, 97])),
     ])
     // (1, ann) matches; (2, ann) is new; (4, null) matches nothing although the row (4, null) is there.
     #expect(try location.merge(frame, key: ["id", "name"]) == ChangeReport(version: 2, inserted: 2, updated: 1))
@@ -266,7 +277,9 @@ struct MergeTests {
         for writer in range {
           do {
             for id in 100..<105 {
-              let frame = try Frame(columns: [("id", try Column.int64([Int64(id)])), ("age", try Column.int32([Int32(writer)]))])
+              let frame = try Frame(columns: [
+                ("id", try Column.int64([Int64(id)])), ("age", try Column.int32([Int32(writer)])),
+              ])
               var options = ChangeOptions()
               options.attempts = 1000
               _ = try location.merge(frame, key: ["id"], options: options)

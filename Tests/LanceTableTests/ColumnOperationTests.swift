@@ -70,10 +70,13 @@ struct ColumnOperationTests {
     #expect(
       message { _ = try location.addColumns(nulls: [Field("a", .int32, isNullable: false)]) }
         == "INVALID_SCHEMA: new column 'a' of table 't' allows no nulls, but all its values are null")
-    #expect(message { _ = try location.addColumns(nulls: [Field("a", .int8), Field("a", .int8)]) }.contains("two columns are named 'a'"))
+    #expect(
+      message { _ = try location.addColumns(nulls: [Field("a", .int8), Field("a", .int8)]) }.contains(
+        "two columns are named 'a'"))
     #expect(message { _ = try location.dropColumns(["lable"]) }.contains("did you mean 'label'?"))
     #expect(message { _ = try location.dropColumns(SampleRows.schema.names) }.contains("needs at least one column"))
-    #expect(message { _ = try location.renameColumn("id", to: "label") } == "ALREADY_EXISTS: table 't' has a column 'label' already")
+    #expect(
+      message { _ = try location.renameColumn("id", to: "label") } == "ALREADY_EXISTS: table 't' has a column 'label' already")
     #expect(message { _ = try location.renameColumn("id", to: "") }.contains("a column has an empty name"))
     #expect(
       message { _ = try location.addColumns([Field("a", .int32)], reads: ["id"], values: doubled) }
@@ -113,7 +116,10 @@ struct ColumnOperationTests {
     // A file without any column of the schema left is not listed any more.
     _ = try location.dropColumns(["label"])
     #expect(try LanceTable(location).manifest.fragments.allSatisfy { $0.files.count == 1 })
-    #expect(try location.versionList().map(\.operation) == ["create", "delete", "drop_columns", "drop_columns", "add_columns", "drop_columns"])
+    #expect(
+      try location.versionList().map(\.operation) == [
+        "create", "delete", "drop_columns", "drop_columns", "add_columns", "drop_columns",
+      ])
   }
 
   @Test(arguments: LanceFileVersion.allCases) func cast(_ version: LanceFileVersion) throws {
@@ -124,8 +130,10 @@ struct ColumnOperationTests {
     let table = try LanceTable(location)
     let field = try table.schema.field("id")
     #expect(field.type == .float64 && !field.isNullable && table.schema.names == SampleRows.schema.names)
-    #expect(table.fields[0].id == 11 && table.manifest.fragments[0].files.map { $0.fields.count } == [version == .v2_0 ? 11 : 10, 1])
-    #expect(values(try table.take(Array(0..<table.rowCount), columns: ["id"]).columns[0], Double.self) == ids.map { Double($0) / 2 })
+    #expect(
+      table.fields[0].id == 11 && table.manifest.fragments[0].files.map { $0.fields.count } == [version == .v2_0 ? 11 : 10, 1])
+    #expect(
+      values(try table.take(Array(0..<table.rowCount), columns: ["id"]).columns[0], Double.self) == ids.map { Double($0) / 2 })
     #expect(try SampleRows.difference(LanceTable(location, version: .number(2)), ids) == nil)
     // Rewritten rows keep the new type.
     _ = try location.update(ConflictTableTests.zero)
@@ -176,7 +184,9 @@ struct ColumnOperationTests {
 
 extension LanceTable {
   /// A write that must fail.
-  static func write(_ reader: any RecordBatchReader, to location: TableLocation, mode: WriteMode, failing code: Failure.Code) throws {
+  static func write(_ reader: any RecordBatchReader, to location: TableLocation, mode: WriteMode, failing code: Failure.Code)
+    throws
+  {
     let error = failure { try write(reader, to: location, mode: mode) }
     #expect(error?.code == code)
   }

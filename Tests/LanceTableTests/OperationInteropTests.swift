@@ -87,7 +87,9 @@ enum OperationRows {
         if found.contains(200) { isNew = false }
         return RowDecision(rewritten: found.indices.filter { found[$0] == 5 || found[$0] == 200 }.map { Int32($0) })
       } rewrite: { old, _ throws(Failure) in
-        do { return try batch(values(try old.column("id"), Int64.self).map { Int($0) }) } catch { throw Failure.wrapping(error) }
+        do { return try batch(values(try old.column("id"), Int64.self).map { Int($0) }) } catch {
+          throw Failure.wrapping(error)
+        }
       } inserts: { () throws(Failure) in
         do { return isNew ? try reader([200]) : nil } catch { throw Failure.wrapping(error) }
       }
@@ -138,7 +140,11 @@ struct OperationInteropTests {
     for (name, run) in OperationRows.operations {
       for theirs in ["append", "delete 4", "update 15", "merge 5", "add", "drop", "compact", "index"] {
         if name == "overwrite", ["delete 4", "update 15"].contains(theirs) { continue }
-        if (name == "add" && ["append", "merge 5", "add"].contains(theirs)) || (name == "cast" && ["append", "merge 5"].contains(theirs)) { continue }
+        if (name == "add" && ["append", "merge 5", "add"].contains(theirs))
+          || (name == "cast" && ["append", "merge 5"].contains(theirs))
+        {
+          continue
+        }
         if ["drop", "rename"].contains(name), ["append", "merge 5", "drop"].contains(theirs) { continue }
         try location.store.deleteTree("t.lance")
         let settings: JSONValue = ["data_storage_version": .string(version), "max_rows_per_file": 9]

@@ -10,7 +10,9 @@ import Testing
 @Suite("Deleting and updating rows")
 struct RowOperationTests {
   /// `count` rows in fragments of `rows`.
-  static func table(_ store: any ObjectStore, _ count: Int, rows: Int = 100, _ version: LanceFileVersion = .default) throws -> TableLocation {
+  static func table(_ store: any ObjectStore, _ count: Int, rows: Int = 100, _ version: LanceFileVersion = .default) throws
+    -> TableLocation
+  {
     let location = TableLocation(store, "t.lance")
     var options = WriteOptions()
     (options.maxRowsPerFile, options.fileVersion) = (rows, version)
@@ -124,7 +126,9 @@ struct RowOperationTests {
       [try Column.float64(Array(repeating: 1, count: batch.count))]
     }
     #expect(failure { _ = try location.update(wrong) }?.code == .typeMismatch)
-    #expect(failure { _ = try location.update(RowUpdate(columns: ["lable"], reads: []) { _ throws(Failure) in [] }) }?.code == .columnNotFound)
+    #expect(
+      failure { _ = try location.update(RowUpdate(columns: ["lable"], reads: []) { _ throws(Failure) in [] }) }?.code
+        == .columnNotFound)
     #expect(try location.store.list("", recursive: true) == objects)
   }
 

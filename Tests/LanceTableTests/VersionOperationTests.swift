@@ -102,7 +102,9 @@ struct VersionOperationTests {
     #expect(failure { try branch.createBranch("two") }?.code == .unsupported)
     #expect(failure { try branch.setTag("x") }?.code == .unsupported)
     #expect(failure { _ = try location.branch("try/on") }?.message.contains("did you mean 'try/one'?") == true)
-    for name in ["a//b", "/a", "a/../b", "a b"] { #expect(failure { try location.createBranch(name) }?.code == .invalidArgument) }
+    for name in ["a//b", "/a", "a/../b", "a b"] {
+      #expect(failure { try location.createBranch(name) }?.code == .invalidArgument)
+    }
   }
 
   /// A manifest may name any folder; only those within the store are followed.

@@ -6,7 +6,9 @@ import Plan
 extension Frame {
   /// The rows of version `to` that version `since` does not have: inserted since then, or rewritten by an update.
   /// - Throws: `DATASET_NOT_FOUND`, `VERSION_NOT_FOUND`.
-  package static func changes(of location: TableLocation, since: TableVersion, to: TableVersion = .latest) throws(Failure) -> Frame {
+  package static func changes(of location: TableLocation, since: TableVersion, to: TableVersion = .latest) throws(Failure)
+    -> Frame
+  {
     let old = try LanceTable(location, version: since)
     return Frame(ChangedSource(try LanceTable(location, version: to), since: old.version))
   }

@@ -7,7 +7,8 @@ package import Plan
 extension TableLocation {
   /// Adds columns computed from the others, behind them.
   /// - Throws: `COLUMN_NOT_FOUND`, `TYPE_MISMATCH`, `ALREADY_EXISTS`, `INVALID_SCHEMA` for a null constant, which has no type.
-  package func addColumns(_ expressions: [NamedExpr], options: ChangeOptions = ChangeOptions()) throws(Failure) -> ChangeReport {
+  package func addColumns(_ expressions: [NamedExpr], options: ChangeOptions = ChangeOptions()) throws(Failure) -> ChangeReport
+  {
     let table = try LanceTable(self)
     var fields: [Field] = []
     var reads: [String] = []

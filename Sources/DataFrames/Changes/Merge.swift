@@ -97,7 +97,8 @@ private final class Merge {
     if whenMissing == .insert, let lost = table.schema.fields.first(where: { !$0.isNullable && !names.contains($0.name) }) {
       throw Failure(
         .invalidSchema,
-        "column '\(lost.name)' of table '\(table.name)' does not allow nulls and is missing in the frame whose rows are inserted")
+        "column '\(lost.name)' of table '\(table.name)' does not allow nulls and is missing in the frame whose rows are inserted"
+      )
     }
   }
 

@@ -29,11 +29,14 @@ struct MergeSource {
     for name in key + columns.filter({ !key.contains($0) }) {
       var field = try frame.schema.field(name)
       var stored: Field?
-      if let table { stored = try key.contains(name) ? table.schema.field(name) : table.schema.fields.first { $0.name == name } }
+      if let table {
+        stored = try key.contains(name) ? table.schema.field(name) : table.schema.fields.first { $0.name == name }
+      }
       if let table, let stored {
         guard Assignment.isPossible(field.type, stored.type) else {
           throw Failure(
-            .typeMismatch, "column '\(name)' is \(stored.type) in table '\(table.name)' and \(field.type) in the frame; cast it")
+            .typeMismatch, "column '\(name)' is \(stored.type) in table '\(table.name)' and \(field.type) in the frame; cast it"
+          )
         }
         field.type = stored.type
       } else if case .dictionary(_, let value) = field.type {

@@ -125,7 +125,8 @@ struct TableCommit {
   // MARK: conflicts
 
   /// How `intent` fares against what `version` did.
-  private func judge(_ intent: any CommitIntent, _ version: UInt64, _ listing: VersionListing) throws(Failure) -> CommitVerdict {
+  private func judge(_ intent: any CommitIntent, _ version: UInt64, _ listing: VersionListing) throws(Failure) -> CommitVerdict
+  {
     let file = try location.manifest(version, listing.naming)
     guard let transaction = location.transaction(of: file) else {
       return .conflict("it does not say what it changed (no transaction)")

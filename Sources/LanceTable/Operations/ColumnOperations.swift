@@ -9,7 +9,8 @@ extension TableLocation {
   ///   that cannot be stored.
   package func addColumns(nulls fields: [Field], options: ChangeOptions = ChangeOptions()) throws(Failure) -> ChangeReport {
     for field in fields where !field.isNullable {
-      throw Failure(.invalidSchema, "new column '\(field.name)' of table '\(name)' allows no nulls, but all its values are null")
+      throw Failure(
+        .invalidSchema, "new column '\(field.name)' of table '\(name)' allows no nulls, but all its values are null")
     }
     return try changeManifest(options) { table, _ throws(Failure) in
       if fields.isEmpty { return nil }
@@ -76,7 +77,8 @@ extension TableLocation {
       for name in names { dropped.formUnion(table.fields[try table.schema.index(of: name)].ids) }
       if dropped.isEmpty { return nil }
       guard Set(names).count < table.fields.count else {
-        throw Failure(.invalidArgument, "table '\(table.name)' needs at least one column; all \(table.fields.count) would be dropped")
+        throw Failure(
+          .invalidArgument, "table '\(table.name)' needs at least one column; all \(table.fields.count) would be dropped")
       }
       return ProjectIntent(name: "drop of columns", dropped: dropped, renamed: [:])
     }

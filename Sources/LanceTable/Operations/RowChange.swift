@@ -258,7 +258,8 @@ extension LanceTable {
   func checkAddressRowIDs() throws(Failure) {
     guard manifest.readerFeatureFlags & FeatureFlags.stableRowIDs == 0 else {
       throw Failure(
-        .unsupported, "table '\(name)' has stable row ids; rewriting rows of such tables is not supported (delete and append are)")
+        .unsupported,
+        "table '\(name)' has stable row ids; rewriting rows of such tables is not supported (delete and append are)")
     }
   }
 }

@@ -42,7 +42,8 @@ struct RowHistory {
       let file = version == new.version ? new.file : try new.location.manifest(version, new.naming)
       guard let transaction = new.location.transaction(of: file) else {
         throw Failure(
-          .unsupported, "table '\(new.name)': version \(version) does not say what it changed, so versions cannot be compared across it")
+          .unsupported,
+          "table '\(new.name)': version \(version) does not say what it changed, so versions cannot be compared across it")
       }
       operations.append(transaction.operationName ?? "unknown")
       try note(transaction)

@@ -16,7 +16,9 @@ enum RefName {
         (byte | 32 >= 97 && byte | 32 <= 122) || (byte >= 48 && byte <= 57) || [45, 46, 95].contains(byte)
       }
       guard isPlain else { throw fail("only letters, digits, '.', '-' and '_' are allowed") }
-      guard !part.hasPrefix("."), !part.hasSuffix("."), !part.contains("..") else { throw fail("a dot stands at an end or twice") }
+      guard !part.hasPrefix("."), !part.hasSuffix("."), !part.contains("..") else {
+        throw fail("a dot stands at an end or twice")
+      }
       guard !part.hasSuffix(".lock") else { throw fail("it ends with '.lock'") }
     }
   }

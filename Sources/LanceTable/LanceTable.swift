@@ -9,9 +9,10 @@ import Synchronization
 //   LanceTable          one version of a table: schema, fragments, reading
 //   LanceTable.write    create, append, overwrite
 //   TableLocation       versions, tags, manifests of a table that is not opened
+//   Operations/         what changes a table: rows, columns, versions, tags, branches; what differs between versions
+//   Commit/             publishing a version: an intent per kind of transaction, conflicts, retries
 //
 //   ManifestFile, ManifestNaming, FeatureFlags, TableField, LogicalType      what a manifest holds
-//   TableCommit         publishing a version, conflicts
 //   RoaringBitmap, ArrowDeletions, DeletionVector                            deleted rows
 
 /// One version of a table, fixed when it is opened: what other writers commit later is not seen.

@@ -203,7 +203,13 @@ struct RowOperationTests {
     #expect(try location.delete(where: RowOperationTests.filter { $0 == 1 }).deleted == 1)
     try LanceTable.write(SampleRows.reader([50, 51]), to: location, mode: .append)
     let table = try LanceTable(location)
-    #expect(table.manifest.nextRowID == 22 && table.manifest.fragments[1].inlineRowIds.count > 0)
+    #expect(table.manifest.nextRowID == 22)
+    let added = table.manifest.fragments[1]
+    let ids = try PBRowIdSequence(serializedBytes: added.inlineRowIds)
+    #expect(ids.segments.map(\.range.start) == [20] && ids.segments.map(\.range.end) == [22])
+    let made = try PBRowVersionSequence(serializedBytes: added.inlineCreatedAtVersions)
+    #expect(made.runs.map(\.version) == [3] && made.runs.map(\.span.range.end) == [2])
+    #expect(added.inlineLastUpdatedAtVersions == added.inlineCreatedAtVersions)
     let error = failure { _ = try location.update(ConflictTableTests.zero) }
     #expect(error?.code == .unsupported && error?.message.contains("stable row ids") == true)
   }

@@ -116,22 +116,34 @@ package struct ManifestDraft {
     var numbered: [PBDataFragment] = []
     for var fragment in fragments {
       fragment.id = ids.popFirst() ?? 0
-      if hasStableRowIDs, fragment.rowIDSequence == nil {
-        let (end, overflow) = manifest.nextRowID.addingReportingOverflow(fragment.physicalRows)
-        guard !overflow else { throw Failure(.corruptData, "table '\(location.name)' has no row ids left") }
-        var segment = PBU64Segment()
-        segment.range.start = manifest.nextRowID
-        segment.range.end = end
-        var sequence = PBRowIdSequence()
-        sequence.segments = [segment]
-        do { fragment.inlineRowIds = try sequence.serializedData() } catch {
-          throw Failure(.internalError, "row ids cannot be serialized: \(error)")
-        }
-        manifest.nextRowID = end
-      }
+      if hasStableRowIDs, fragment.rowIDSequence == nil { try addRowIDs(to: &fragment) }
       numbered.append(fragment)
     }
     return numbered
+  }
+
+  /// New rows: ids that were never used, made and last changed by this version.
+  private mutating func addRowIDs(to fragment: inout PBDataFragment) throws(Failure) {
+    let (end, overflow) = manifest.nextRowID.addingReportingOverflow(fragment.physicalRows)
+    guard !overflow else { throw Failure(.corruptData, "table '\(location.name)' has no row ids left") }
+    var ids = PBU64Segment()
+    ids.range.start = manifest.nextRowID
+    ids.range.end = end
+    var sequence = PBRowIdSequence()
+    sequence.segments = [ids]
+    var run = PBRowVersionRun()
+    run.span.range.end = fragment.physicalRows
+    run.version = manifest.version
+    var versions = PBRowVersionSequence()
+    versions.runs = [run]
+    do {
+      fragment.inlineRowIds = try sequence.serializedData()
+      fragment.inlineCreatedAtVersions = try versions.serializedData()
+      fragment.inlineLastUpdatedAtVersions = fragment.inlineCreatedAtVersions
+    } catch {
+      throw Failure(.internalError, "row ids cannot be serialized: \(error)")
+    }
+    manifest.nextRowID = end
   }
 
   package var hasStableRowIDs: Bool { manifest.readerFeatureFlags & FeatureFlags.stableRowIDs != 0 }

@@ -32,10 +32,7 @@ extension Frame {
       guard key.isEmpty else {
         throw Failure(.invalidArgument, "a key is only for mode 'merge', not for '\(mode.rawValue)'")
       }
-      var write = WriteOptions()
-      write.properties = options.properties
-      write.maxRowsPerFile = options.maxRowsPerFile
-      let table = try LanceTable.write(reader, to: location, mode: mode, options: write)
+      let table = try LanceTable.write(reader, to: location, mode: mode, options: WriteOptions(options))
       return WriteReport(
         rows: reader.rows, version: table.version, fragments: table.fragments.count, checks: execution.checks,
         inserted: reader.rows, updated: 0, deleted: 0)
@@ -56,10 +53,7 @@ extension Frame {
       // A key that stands twice is an error here too.
       let source = try MergeSource(self, key: key, columns: [])
       do throws(Failure) {
-        var write = WriteOptions()
-        write.properties = options.properties
-        write.maxRowsPerFile = options.maxRowsPerFile
-        let table = try LanceTable.write(try batches(), to: location, mode: .create, options: write)
+        let table = try LanceTable.write(try batches(), to: location, mode: .create, options: WriteOptions(options))
         return ChangeReport(version: table.version, inserted: source.batch.count)
       } catch { guard error.code == .alreadyExists else { throw error } }
     }

@@ -25,8 +25,16 @@ package struct WriteOptions: Sendable {
   package var fileVersion = LanceFileVersion.default
   /// Kept in the commit's transaction: who wrote it and why.
   package var properties: [String: String] = [:]
+  /// The write takes place only on this version: when another one is the newest, it fails with `VERSION_CONFLICT`.
+  package var ifVersion: UInt64?
 
   package init() {}
+
+  package init(_ options: ChangeOptions) {
+    maxRowsPerFile = options.maxRowsPerFile
+    properties = options.properties
+    ifVersion = options.ifVersion
+  }
 }
 
 extension LanceTable {
@@ -43,6 +51,9 @@ extension LanceTable {
     _ reader: any RecordBatchReader, to location: TableLocation, mode: WriteMode, options: WriteOptions = WriteOptions()
   ) throws(Failure) -> LanceTable {
     let plan = try WritePlan(reader.schema, location, mode, options)
+    if let wanted = options.ifVersion, plan.readVersion != wanted {
+      throw TableCommit.isNot(wanted, location, newest: plan.readVersion)
+    }
     let writer = FragmentWriter(location: location, plan: plan, maxRows: max(1, options.maxRowsPerFile))
     let fragments: [PBDataFragment]
     do throws(Failure) {
@@ -58,7 +69,9 @@ extension LanceTable {
     if case .append(let base) = plan.target, fragments.isEmpty { return base }
     let commit = TableCommit(location: location, properties: options.properties)
     let outcome: TableCommit.Outcome
-    do throws(Failure) { outcome = try commit.run(plan.intent(fragments), readVersion: plan.readVersion) } catch {
+    do throws(Failure) {
+      outcome = try commit.run(plan.intent(fragments), readVersion: plan.readVersion, exactly: options.ifVersion != nil)
+    } catch {
       if TableCommit.isUndone(error) { writer.removeAll() }
       throw error
     }

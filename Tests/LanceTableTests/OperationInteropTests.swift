@@ -138,7 +138,9 @@ struct OperationInteropTests {
   @Test(arguments: ["2.0", "2.1", "2.2"]) func eachOperation(_ version: String) throws {
     let (_, location, path, python) = try place()
     for (name, run) in OperationRows.operations {
-      for theirs in ["append", "delete 4", "update 15", "merge 5", "add", "drop", "compact", "index"] {
+      // All of them for the version that is written by default.
+      let some = ["append", "update 15", "compact"]
+      for theirs in version == "2.2" ? some + ["delete 4", "merge 5", "add", "drop", "index"] : some {
         if name == "overwrite", ["delete 4", "update 15"].contains(theirs) { continue }
         if (name == "add" && ["append", "merge 5", "add"].contains(theirs))
           || (name == "cast" && ["append", "merge 5"].contains(theirs))

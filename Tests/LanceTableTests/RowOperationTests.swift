@@ -141,6 +141,18 @@ struct RowOperationTests {
     #expect(try LanceTable(location).file.transaction?.properties == ["message": "cleaned"])
     let error = failure { _ = try location.delete(where: RowOperationTests.filter { $0 == 2 }, options: options) }
     #expect(error?.code == .versionConflict && error?.message == "table 't' is at version 2, not 1")
+    var write = WriteOptions(options)
+    for mode in [WriteMode.append, .overwrite] {
+      let late = failure { try LanceTable.write(SampleRows.reader([1]), to: location, mode: mode, options: write) }
+      #expect(late?.message == "table 't' is at version 2, not 1")
+    }
+    write.ifVersion = 2
+    #expect(try LanceTable.write(SampleRows.reader([1]), to: location, mode: .append, options: write).version == 3)
+    let none = failure {
+      try LanceTable.write(
+        SampleRows.reader([1]), to: TableLocation(MemoryStore(), "u.lance"), mode: .overwrite, options: write)
+    }
+    #expect(none?.message == "table 'u' does not exist, version 2 was asked for")
     // One that comes in between, and would fit otherwise.
     let store = MeanwhileStore(MemoryStore())
     _ = try RowOperationTests.table(store.base, 20)

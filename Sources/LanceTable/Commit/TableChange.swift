@@ -79,9 +79,7 @@ extension TableLocation {
       if attempt > 0 { TableCommit.backOff(attempt) }
       let table = try LanceTable(self)
       if let wanted = options.ifVersion, table.version != wanted {
-        throw Failure(
-          .versionConflict, "table '\(name)' is at version \(table.version), not \(wanted)",
-          details: ["version": .int(Int64(clamping: table.version))])
+        throw TableCommit.isNot(wanted, self, newest: table.version)
       }
       try FeatureFlags.checkWritable(table.manifest, table: name)
       let files = NewFiles(store)

@@ -113,6 +113,16 @@ struct TableCommit {
     }
   }
 
+  /// Of an operation that was asked for on version `wanted` only.
+  static func isNot(_ wanted: UInt64, _ location: TableLocation, newest: UInt64?) -> Failure {
+    guard let newest else {
+      return Failure(.versionConflict, "table '\(location.name)' does not exist, version \(wanted) was asked for")
+    }
+    return Failure(
+      .versionConflict, "table '\(location.name)' is at version \(newest), not \(wanted)",
+      details: ["version": .int(Int64(clamping: newest))])
+  }
+
   /// True when the new version is certainly not there. When the store failed in the last step, it may have done it all the same: then
   /// the files of the commit must stay.
   static func isUndone(_ failure: Failure) -> Bool { failure.details["outcome"] != "unknown" }

@@ -47,19 +47,20 @@ let systemLibraries = [
   SystemLibrary(name: "CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
   SystemLibrary(name: "CZstd", pkgConfig: "libzstd", apt: "libzstd-dev"),
   SystemLibrary(name: "CLz4", pkgConfig: "liblz4", apt: "liblz4-dev"),
+  SystemLibrary(name: "CXXHash", pkgConfig: "libxxhash", apt: "libxxhash-dev"),
   SystemLibrary(name: "CEdit", pkgConfig: "libedit", apt: "libedit-dev"),
 ]
 
 let house: [Room] = [
   Room(name: "Core", layer: 1),
-  Room(name: "TestSupport", layer: 2, needs: ["Core"]),
   // data tower
   Room(name: "Columnar", layer: 2, needs: ["Core"]),
   Room(name: "ObjectStore", layer: 2, needs: ["Core"]),
+  Room(name: "TestSupport", layer: 3, needs: ["ObjectStore", "Core"]),
   Room(name: "Compute", layer: 3, needs: ["Columnar", "Core"], isOptimised: true),
   Room(name: "LanceProto", layer: 3, libraries: [.protobuf], leavesOut: ["Protos"]),
   Room(
-    name: "LanceFile", layer: 4, needs: ["Columnar", "ObjectStore", "LanceProto", "Core", "CZstd", "CLz4"],
+    name: "LanceFile", layer: 4, needs: ["Columnar", "ObjectStore", "LanceProto", "Core", "CZstd", "CLz4", "CXXHash"],
     libraries: [.protobuf]),
   Room(name: "Plan", layer: 4, needs: ["Compute", "Columnar", "Core"]),
   Room(

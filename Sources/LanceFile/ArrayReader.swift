@@ -21,7 +21,7 @@ struct ArrayReader {
       let path = try LeafPath(field, [])
       var parts: [Column] = []
       for (page, part) in try split(column, ranges, count) {
-        let array = ArrayPage(file: file, page: column.pages[page], isDictionaryType: field.isDictionaryType)
+        let array = self.page(column.pages[page], isDictionaryType: field.isDictionaryType)
         let encoding = try array.encoding()
         for range in part {
           parts.append(try array.read(encoding, path.shape, rows: column.pages[page].rows, range))
@@ -32,6 +32,10 @@ struct ArrayReader {
       if case .packedStructure = field.kind { return try field.unpack(joined) }
       return joined
     }
+  }
+
+  private func page(_ page: FileColumn.Page, isDictionaryType: Bool = false) -> ArrayPage {
+    ArrayPage(file: file, checksums: reader.checksums, page: page, isDictionaryType: isDictionaryType)
   }
 
   private func column(_ field: FieldNode) throws(Failure) -> FileColumn? {
@@ -56,7 +60,7 @@ struct ArrayReader {
     var lists: [PBListArray] = []
     var total = 0
     for page in column.pages {
-      let array = ArrayPage(file: file, page: page, isDictionaryType: false)
+      let array = self.page(page)
       guard case .list(let list) = try array.encoding().arrayEncoding, list.numItems <= UInt64(PageContext.maxRows) * 64 else {
         throw Failure(.unsupported, "a list column whose pages are no lists")
       }
@@ -69,7 +73,7 @@ struct ArrayReader {
     var itemRanges: [Range<Int>] = []
     let wide = try LeafShape(.uint64)
     for (page, part) in try split(column, ranges, count) {
-      let array = ArrayPage(file: file, page: column.pages[page], isDictionaryType: false)
+      let array = self.page(column.pages[page])
       let list = lists[page]
       for range in part where !range.isEmpty {
         let from = max(0, range.lowerBound - 1)
@@ -102,6 +106,7 @@ struct ArrayReader {
 /// One page of whole arrays.
 struct ArrayPage {
   let file: Buffer
+  let checksums: FileChecksums?
   let page: FileColumn.Page
   let isDictionaryType: Bool
 
@@ -110,6 +115,13 @@ struct ArrayPage {
       throw Failure(.unsupported, "the page encoding '\(page.encoding.typeURL)'")
     }
     return try PBArrayEncoding.decoding(page.encoding.value, what: "the page's description")
+  }
+
+  /// Compares bytes of a page buffer with their checksums: `range`, counted from its start, or all of it.
+  private func check(_ place: FileRange, _ range: Range<Int>? = nil) throws(Failure) {
+    guard let checksums else { return }
+    let range = range ?? 0..<place.count
+    try checksums.check(place.offset + range.lowerBound..<place.offset + range.upperBound)
   }
 
   private func buffer(_ reference: PBBufferReference) throws(Failure) -> FileRange {
@@ -197,12 +209,14 @@ struct ArrayPage {
         throw Failure(.unsupported, "the compression scheme '\(flat.compression.scheme)'")
       }
       let scratch = Scratch()
+      try check(place)
       content = try Buffer(
         copying: try Codec.decompress(content.bytes, flat.compression.scheme == "lz4" ? .lz4 : .zstd, scratch))
     }
     guard content.byteCount >= size else {
       throw Failure(.corruptData, "\(rows) values of \(bits) bits in \(content.byteCount) bytes")
     }
+    if !flat.hasCompression { try check(place, range.lowerBound * bits / 8..<(range.upperBound * bits + 7) / 8) }
     if bits == 1 { return Column(type: shape.type, count: range.count, offset: range.lowerBound, buffers: [content]) }
     let width = bits / 8
     let view = try content.slice(offset: range.lowerBound * width, byteCount: range.count * width)
@@ -230,6 +244,7 @@ struct ArrayPage {
       guard flat.compression.scheme == "zstd" || flat.compression.scheme == "lz4" else {
         throw Failure(.unsupported, "the compression scheme '\(flat.compression.scheme)'")
       }
+      try check(place)
       data = try Codec.decompress(data, flat.compression.scheme == "lz4" ? .lz4 : .zstd, scratch)
     }
     let from = max(0, range.lowerBound - 1)
@@ -246,6 +261,9 @@ struct ArrayPage {
     }
     var sink = try LeafSink(shape, capacity: range.count, bytesHint: range.count * 8)
     var last = range.lowerBound > 0 ? try end(0).0 : 0
+    if !flat.hasCompression, let final = try ends.indices.last.map({ (i) throws(Failure) in try end(i).0 }), final > last {
+      try check(place, last..<final)
+    }
     var validity: Buffer?
     for i in 0..<range.count {
       let (value, isValid) = try end(range.lowerBound - from + i)

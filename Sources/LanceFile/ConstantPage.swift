@@ -21,11 +21,11 @@ struct ConstantPage: PageReader {
     let nesting = try Nesting(message.layers)
     self.nesting = nesting
     let scratch = Scratch()
-    var buffers = context.buffers[...]
+    var buffers = context.buffers.indices
     if message.hasInlineValue {
       value = try ConstantPage.value([UInt8](message.inlineValue), context.shape)
     } else if buffers.count == 1 || buffers.count == 3 {
-      value = try ConstantPage.scalar(context.file.bytes.part(buffers.removeFirst()), context.shape)
+      value = try ConstantPage.scalar(try context.bytes(buffers.removeFirst(), "value"), context.shape)
     } else {
       value = nil
     }
@@ -41,8 +41,8 @@ struct ConstantPage: PageReader {
       return result
     }
     if buffers.count >= 2 {
-      let bytes = context.file.bytes.part(buffers[buffers.startIndex])
-      let more = context.file.bytes.part(buffers[buffers.startIndex + 1])
+      let bytes = try context.bytes(buffers.lowerBound, "repetition levels")
+      let more = try context.bytes(buffers.lowerBound + 1, "definition levels")
       if nesting.maxRep > 0 {
         rep = try levels(bytes, message.hasRepCompression ? message.repCompression : nil, message.numRepValues)
       }

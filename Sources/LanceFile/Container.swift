@@ -9,7 +9,7 @@ import SwiftProtobuf
 #endif
 
 /// A checked byte range of a file.
-struct FileRange: Sendable {
+struct FileRange: Sendable, Hashable {
   let offset: Int
   let count: Int
 
@@ -36,6 +36,8 @@ struct FileTail: Sendable {
   let version: LanceFileVersion
   let columns: [FileRange]
   let globals: [FileRange]
+  /// Where the column metadata begins; not checked, only used to look for checksums.
+  let metadataStart: UInt64
 
   /// - Throws: `CORRUPT_DATA` for anything that is no complete Lance file, `UNSUPPORTED` for other versions.
   init(_ file: UnsafeRawBufferPointer) throws(Failure) {
@@ -43,7 +45,7 @@ struct FileTail: Sendable {
       throw Failure(.corruptData, "a Lance file ends with a footer of 40 bytes, this file has \(file.count) bytes")
     }
     var reader = ByteReader(file, at: file.count - FileTail.footerSize, what: "footer")
-    try reader.skip(8)
+    metadataStart = try reader.read(UInt64.self)
     let columnTable = try reader.read(UInt64.self)
     let globalTable = try reader.read(UInt64.self)
     let globalCount = try reader.read(UInt32.self)

@@ -22,14 +22,16 @@ final class FileColumn: Sendable {
   /// Rows of all pages.
   let rowCount: Int
   private let file: Buffer
+  private let checksums: FileChecksums?
   /// Page readers by page; they belong to one shape, that of the field that owns the column.
   private let readers: Mutex<[Int: any PageReader]>
 
-  init(_ metadata: FileRange, file: Buffer) throws(Failure) {
+  init(_ metadata: FileRange, file: Buffer, _ checksums: FileChecksums?) throws(Failure) {
     self.file = file
+    self.checksums = checksums
     let message = try PBColumnMetadata.decoding([UInt8](file.bytes.part(metadata)), what: "the metadata of the column")
     if message.hasEncoding {
-      let any = try FileColumn.any(message.encoding, file: file, what: "the column's encoding")
+      let any = try FileColumn.any(message.encoding, file: file, checksums, what: "the column's encoding")
       let encoding = try PBColumnEncoding.decoding(any.value, what: "the column's encoding")
       switch encoding.columnEncoding {
       case .values?, nil: break
@@ -47,7 +49,7 @@ final class FileColumn: Sendable {
       for (offset, size) in zip(page.bufferOffsets, page.bufferSizes) {
         buffers.append(try FileRange(offset, size, fileSize: file.byteCount, what: "a buffer of page \(i)"))
       }
-      let encoding = try FileColumn.any(page.encoding, file: file, what: "the encoding of page \(i)")
+      let encoding = try FileColumn.any(page.encoding, file: file, checksums, what: "the encoding of page \(i)")
       pages.append(Page(first: first, rows: Int(page.length), buffers: buffers, encoding: encoding))
       first += Int(page.length)
     }
@@ -56,11 +58,14 @@ final class FileColumn: Sendable {
     readers = Mutex([:])
   }
 
-  private static func any(_ holder: PBEncodingHolder, file: Buffer, what: String) throws(Failure) -> PBAnyMessage {
+  private static func any(_ holder: PBEncodingHolder, file: Buffer, _ checksums: FileChecksums?, what: String) throws(Failure)
+    -> PBAnyMessage
+  {
     switch holder.location {
     case .direct(let direct): return try PBAnyMessage.decoding(direct.encoding, what: what)
     case .indirect(let place):
       let range = try FileRange(place.bufferLocation, place.bufferLength, fileSize: file.byteCount, what: what)
+      try checksums?.check(range.offset..<range.offset + range.count)
       return try PBAnyMessage.decoding([UInt8](file.bytes.part(range)), what: what)
     default: throw Failure(.corruptData, "\(what) is missing")
     }
@@ -74,7 +79,8 @@ final class FileColumn: Sendable {
       throw Failure(.unsupported, "the page encoding '\(page.encoding.typeURL)'")
     }
     let layout = try PBPageLayout.decoding(page.encoding.value, what: "the page's description")
-    let reader = try PageContext(file: file, buffers: page.buffers, rows: page.rows, shape: shape).reader(layout)
+    let reader = try PageContext(file: file, checksums: checksums, buffers: page.buffers, rows: page.rows, shape: shape)
+      .reader(layout)
     readers.withLock { $0[i] = reader }
     return reader
   }

@@ -31,7 +31,7 @@ struct FullZipPage: PageReader, @unchecked Sendable {  // Sendable: the pointers
     controlSize = bits == 0 ? 0 : bits <= 8 ? 1 : bits <= 16 ? 2 : 4
     guard nesting.maxRep == 0 || bitsRep > 0 else { throw Failure(.corruptData, "a page of lists without repetition levels") }
     codec = try context.codec(message.valueCompression)
-    data = try context.bytes(0, "values")
+    data = try context.unchecked(0, "values")
     switch message.details {
     case .bitsPerValue(let bits)?:
       guard bits % 8 == 0, let shapeBits = context.shape.bitsPerRow, shapeBits % 8 == 0 else {
@@ -60,7 +60,7 @@ struct FullZipPage: PageReader, @unchecked Sendable {  // Sendable: the pointers
     case nil: throw Failure(.corruptData, "a page of wide values without their width")
     }
     if valueSize == nil || bitsRep > 0 {
-      let bytes = try context.bytes(1, "row positions")
+      let bytes = try context.unchecked(1, "row positions")
       let width = bytes.count / (context.rows + 1)
       guard [1, 2, 4, 8].contains(width), bytes.count % (context.rows + 1) == 0 else {
         throw Failure(.corruptData, "\(bytes.count) bytes of row positions for \(context.rows) rows")
@@ -78,6 +78,7 @@ struct FullZipPage: PageReader, @unchecked Sendable {  // Sendable: the pointers
   /// Where row `i` (0 ... rows) begins in buffer 0.
   private func position(_ i: Int) throws(Failure) -> Int {
     guard let (bytes, width) = rowIndex else { return i * ((valueSize ?? 0) + controlSize) }
+    try context.check(1, i * width..<(i + 1) * width)
     let value: UInt64 =
       switch width {
       case 1: UInt64(bytes[i])
@@ -94,6 +95,7 @@ struct FullZipPage: PageReader, @unchecked Sendable {  // Sendable: the pointers
   func read(_ ranges: [Range<Int>], _ scratch: Scratch) throws(Failure) -> LeafPiece {
     let rows = ranges.rowCount
     if let valueSize, controlSize == 0, validityBytes == 0 {
+      for range in ranges { try context.check(0, range.lowerBound * valueSize..<range.upperBound * valueSize) }
       if ranges.count == 1 {
         let place = context.buffers[0].offset + ranges[0].lowerBound * valueSize
         return LeafPiece(values: .plain(offset: place, rows: rows), rep: nil, def: nil, nesting: nesting, rows: rows)
@@ -115,6 +117,7 @@ struct FullZipPage: PageReader, @unchecked Sendable {  // Sendable: the pointers
       var at = try position(range.lowerBound)
       let end = try position(range.upperBound)
       guard at <= end else { throw Failure(.corruptData, "the row positions of a page are not in order") }
+      try context.check(0, at..<end)
       var reader = ByteReader(UnsafeRawBufferPointer(rebasing: data[0..<end]), at: at, what: "page of wide values")
       while at < end {
         var control = 0

@@ -25,6 +25,8 @@ package final class LanceFileReader: Sendable {
 
   private let file: Buffer
   private let tail: FileTail
+  /// nil when the file carries none.
+  let checksums: FileChecksums?
   private let descriptor: PBFileDescriptor
   private let columns: Mutex<[Int: FileColumn]>
 
@@ -37,6 +39,7 @@ package final class LanceFileReader: Sendable {
       file = buffer
       self.path = path
       tail = try FileTail(buffer.bytes)
+      checksums = try FileChecksums.find(buffer, tail)
       descriptor = try PBFileDescriptor.decoding([UInt8](buffer.bytes.part(tail.globals[0])), what: "the descriptor")
       version = tail.version
       fields = descriptor.schema.fields
@@ -44,7 +47,7 @@ package final class LanceFileReader: Sendable {
       var rows = Int(clamping: descriptor.length)
       if rows == 0, let first = tail.columns.first {
         // A descriptor without a length: the first column tells, which is always one of whole rows.
-        let column = try FileColumn(first, file: buffer)
+        let column = try FileColumn(first, file: buffer, checksums)
         rows = column.rowCount
         columns.withLock { $0[0] = column }
       }
@@ -57,6 +60,35 @@ package final class LanceFileReader: Sendable {
   /// - Throws: `UNSUPPORTED` for types that are not supported.
   package var schema: Schema {
     get throws(Failure) { try wholeFile().schema }
+  }
+
+  /// True when the file carries checksums.
+  package var hasChecksums: Bool { checksums != nil }
+
+  /// Reads all pages and compares them with their checksums: the damaged byte ranges, joined where they touch. Without checksums
+  /// only the metadata of every column is read.
+  /// - Throws: `CORRUPT_DATA` for damaged metadata, `UNSUPPORTED`, `CANCELLED`.
+  package func damagedRanges() throws(Failure) -> [Range<Int>] {
+    for i in tail.columns.indices {
+      do throws(Failure) { _ = try column(i) } catch { throw error.context("\(path): column \(i)") }
+    }
+    guard let checksums else { return [] }
+    let found = Mutex<[Int]>([])
+    // 4 MiB per step: long enough for a thread, short enough to stop soon.
+    Parallel.forEach(count: checksums.blockCount, grain: 64) { blocks in
+      for block in blocks where !checksums.matches(block) { found.withLock { $0.append(block) } }
+    }
+    try Cancellation.check()
+    var ranges: [Range<Int>] = []
+    for block in found.withLock({ $0 }).sorted() {
+      let range = checksums.bytes(of: block)
+      if let last = ranges.last, last.upperBound == range.lowerBound {
+        ranges[ranges.count - 1] = last.lowerBound..<range.upperBound
+      } else {
+        ranges.append(range)
+      }
+    }
+    return ranges
   }
 
   /// The bytes of global buffer `i` (0 is the descriptor), for index files; nil when there are fewer.
@@ -100,7 +132,7 @@ package final class LanceFileReader: Sendable {
   /// Column `i`, its metadata parsed.
   func column(_ i: Int) throws(Failure) -> FileColumn {
     if let known = columns.withLock({ $0[i] }) { return known }
-    let column = try FileColumn(tail.columns[i], file: file)
+    let column = try FileColumn(tail.columns[i], file: file, checksums)
     columns.withLock { $0[i] = column }
     return column
   }

@@ -42,6 +42,8 @@ package final class LanceFileWriter {
   /// File version 2.0 only: columns that wait, per top-level field.
   private var waiting: [(columns: [Column], bytes: Int)] = []
   private var columns: [[PBColumnPage]]
+  /// Global buffers behind the descriptor.
+  private var globals: [[UInt8]] = []
   private var isFinished = false
 
   /// Bytes of a page before encoding.
@@ -117,6 +119,13 @@ package final class LanceFileWriter {
     rowCount += batch.count
   }
 
+  /// Adds a global buffer, as index files have them; its number, counted from 1. It is kept in memory until `finish`.
+  package func addGlobalBuffer(_ bytes: [UInt8]) throws(Failure) -> Int {
+    guard !isFinished else { throw Failure(.internalError, "the Lance file is finished already") }
+    globals.append(bytes)
+    return globals.count
+  }
+
   /// Writes what is left and the file's end.
   package func finish() throws(Failure) -> LanceFileSummary {
     guard !isFinished else { throw Failure(.internalError, "the Lance file is finished already") }
@@ -127,38 +136,19 @@ package final class LanceFileWriter {
       for i in leaves.indices { leaves[i].closePage() }
       try flush()
     }
-    try output.align()
     var descriptor = PBFileDescriptor()
     descriptor.schema.fields = fields
     descriptor.schema.metadata = metadata.mapValues { Data($0.utf8) }
     descriptor.length = UInt64(rowCount)
-    let global = try output.write(try descriptor.encoded())
     let encoding = try LanceFileWriter.columnEncoding()
-    var table = ByteWriter()
-    let first = output.position
+    var columnMetadata: [[UInt8]] = []
     for pages in columns {
       var message = PBColumnMetadata()
       message.encoding = encoding
       message.pages = pages
-      let place = try output.write(try message.encoded())
-      table.write(UInt64(place.offset))
-      table.write(UInt64(place.count))
+      columnMetadata.append(try message.encoded())
     }
-    let columnTable = try output.write(table.bytes)
-    var tail = ByteWriter()
-    tail.write(UInt64(global.offset))
-    tail.write(UInt64(global.count))
-    let globalTable = output.position
-    tail.write(UInt64(first))
-    tail.write(UInt64(columnTable.offset))
-    tail.write(UInt64(globalTable))
-    tail.write(UInt32(1))
-    tail.write(UInt32(columns.count))
-    tail.write(version.footer.major)
-    tail.write(version.footer.minor)
-    tail.write(FileTail.magic)
-    _ = try output.write(tail.bytes)
-    try output.flush()
+    try output.finish(globals: [try descriptor.encoded()] + globals, columns: columnMetadata, version)
     let owners = trees.flatMap { $0.columnOwners(version) }
     return LanceFileSummary(
       rowCount: rowCount, byteCount: output.position, fieldIDs: owners, columnIndices: owners.indices.map { Int32($0) },
@@ -308,10 +298,11 @@ private struct LeafState {
   }
 }
 
-/// Output in order, small writes gathered.
+/// Output in order, small writes gathered, hashed as it passes.
 private struct FileOutput {
   private let sink: any LanceFileSink
   private var pending: [UInt8] = []
+  private var hasher = BlockHasher()
   private(set) var position = 0
   private static let gather = 1 << 18
 
@@ -321,6 +312,7 @@ private struct FileOutput {
     position += bytes.count
     if bytes.count >= FileOutput.gather {
       try flush()
+      hasher.append(bytes)
       try sink.append(bytes)
     } else {
       pending.append(contentsOf: bytes)
@@ -328,13 +320,15 @@ private struct FileOutput {
     }
   }
 
-  /// Writes `bytes`; where they begin and how many they are.
-  mutating func write(_ bytes: [UInt8]) throws(Failure) -> (offset: Int, count: Int) {
-    let start = position
+  /// Ends the pages and writes all that follows them.
+  mutating func finish(globals: [[UInt8]], columns: [[UInt8]], _ version: LanceFileVersion) throws(Failure) {
+    try align()
+    try flush()
+    hasher.finish()
+    let tail = TailWriter(version: version, start: position, blocks: hasher.hashes)
+    let bytes = tail.bytes(globals: globals, columns: columns)
     position += bytes.count
-    pending.append(contentsOf: bytes)
-    if pending.count >= FileOutput.gather { try flush() }
-    return (start, bytes.count)
+    try send(bytes)
   }
 
   /// Pads with zeros to a multiple of 64, as readers insist.
@@ -348,6 +342,11 @@ private struct FileOutput {
     guard !pending.isEmpty else { return }
     let bytes = pending
     pending.removeAll(keepingCapacity: true)
+    bytes.withUnsafeBytes { hasher.append($0) }
+    try send(bytes)
+  }
+
+  private func send(_ bytes: [UInt8]) throws(Failure) {
     let result: Result<Void, Failure> = bytes.withUnsafeBytes { raw in
       do throws(Failure) { return .success(try sink.append(raw)) } catch { return .failure(error) }
     }

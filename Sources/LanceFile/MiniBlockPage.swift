@@ -69,7 +69,7 @@ struct MiniBlockPage: PageReader, @unchecked Sendable {  // Sendable: the pointe
     }
     // The chunk table.
     let words = try context.bytes(0, "chunk table")
-    chunks = try context.bytes(1, "chunks")
+    chunks = try context.unchecked(1, "chunks")
     let wordSize = largeWords ? 4 : 2
     let count = words.count / wordSize
     guard let items = Int(exactly: message.numItems), items <= PageContext.maxRows, count > 0 || items == 0 else {
@@ -162,6 +162,7 @@ struct MiniBlockPage: PageReader, @unchecked Sendable {  // Sendable: the pointe
   }
 
   private func parts(_ i: Int) throws(Failure) -> Chunk {
+    try context.check(1, starts[i].byte..<starts[i + 1].byte)
     let bytes = UnsafeRawBufferPointer(rebasing: chunks[starts[i].byte..<starts[i + 1].byte])
     var reader = ByteReader(bytes, what: "chunk \(i)")
     var result = Chunk(levelCount: Int(try reader.read(UInt16.self)), buffers: [])

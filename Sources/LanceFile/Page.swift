@@ -20,13 +20,30 @@ protocol PageReader: Sendable {
 /// What a page reader needs to know.
 struct PageContext: Sendable {
   let file: Buffer
+  let checksums: FileChecksums?
   let buffers: [FileRange]
   let rows: Int
   let shape: LeafShape
 
+  /// Buffer `i`, all of it compared with its checksums.
   func bytes(_ i: Int, _ what: String) throws(Failure) -> UnsafeRawBufferPointer {
+    let bytes = try unchecked(i, what)
+    try check(i, 0..<bytes.count)
+    return bytes
+  }
+
+  /// Buffer `i`, of which only parts are read: `check` them before they are used, so that a row costs one block and not a page.
+  func unchecked(_ i: Int, _ what: String) throws(Failure) -> UnsafeRawBufferPointer {
     guard i < buffers.count else { throw Failure(.corruptData, "the page has no buffer for its \(what)") }
     return file.bytes.part(buffers[i])
+  }
+
+  /// Compares the bytes `range` of buffer `i` with their checksums, where the file has some.
+  /// - Throws: `CORRUPT_DATA`.
+  func check(_ i: Int, _ range: Range<Int>) throws(Failure) {
+    guard let checksums else { return }
+    let start = buffers[i].offset
+    try checksums.check(start + range.lowerBound..<start + range.upperBound)
   }
 
   func reader(_ layout: PBPageLayout) throws(Failure) -> any PageReader {

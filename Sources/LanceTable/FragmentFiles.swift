@@ -76,7 +76,8 @@ enum FragmentFiles {
       throw Failure(.corruptData, "\(what) is missing")
     }
     let numbers = try buffer.withBytes { bytes throws(Failure) in
-      isBitmap ? try RoaringBitmap.decode(bytes, what: what) : try ArrowDeletions.decode(bytes, what: what)
+      guard isBitmap else { return try ArrowDeletions.decode(bytes, what: what) }
+      return try RoaringBitmap.decode(try Checksum.unsealed(bytes, what: what) ?? bytes, what: what)
     }
     let vector = DeletionVector(numbers)
     guard vector.deleted.last.map({ Int($0) < rows }) ?? true else {

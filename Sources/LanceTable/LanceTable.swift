@@ -72,6 +72,7 @@ package final class LanceTable: Sendable {
     }
     rowCount = total
     self.firstRows = firstRows
+    pin = OpenVersion(manifest)
   }
 
   /// Opens a version of the table at `location`.
@@ -107,6 +108,9 @@ package final class LanceTable: Sendable {
 
   /// Open files and deletions, shared by all reads of this version.
   let cache = TableCache()
+
+  /// Keeps the version's files from cleanup.
+  private let pin: OpenVersion
 
   /// Bytes of the data files of this version (not of older versions, deletions and indices); files whose size the manifest
   /// does not say are asked from the store.

@@ -1,9 +1,11 @@
 package import Core
+import LanceFile
 package import LanceProto
 import SwiftProtobuf
 
 /// A manifest file: the state of a table at one version.
 ///
+///     [ u32 16 | "MOONXXH3" | u64 hash of all that follows ]   ours: a section that nothing points to
 ///     [ u32 length | IndexSection ]      where manifest field 6 says
 ///     [ u32 length | Transaction ]       where manifest field 21 (or 23, written by Lance 14) says
 ///       u32 length | Manifest            P
@@ -15,7 +17,12 @@ package struct ManifestFile: Sendable {
   /// What made this version; nil when the file does not hold it.
   package var transaction: PBTransaction?
 
+  /// True when the file that was read carries a checksum.
+  package private(set) var hasChecksum = false
+
   private static let magic = Array("LANC".utf8)
+  /// Bytes of the checksum's section.
+  private static let sumBytes = 4 + 16
 
   package init(manifest: PBManifest, indexSection: [UInt8]? = nil, transaction: PBTransaction? = nil) {
     self.manifest = manifest
@@ -30,6 +37,14 @@ package struct ManifestFile: Sendable {
     guard bytes.count > 0 else { throw fail("it is empty") }
     guard bytes.count >= 20, bytes.suffix(4).elementsEqual(ManifestFile.magic) else {
       throw fail("it does not end with the mark of a Lance file (\(bytes.count) bytes)")
+    }
+    if bytes.count > ManifestFile.sumBytes, bytes[4..<12].elementsEqual(Checksum.magic) {
+      let stored = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 12, as: UInt64.self))
+      let hash = Checksum.hash(UnsafeRawBufferPointer(rebasing: bytes[ManifestFile.sumBytes...]))
+      guard hash == stored, bytes.loadUnaligned(as: UInt32.self) == UInt32(16).littleEndian else {
+        throw fail("its bytes do not match their checksum")
+      }
+      hasChecksum = true
     }
     func section(_ position: UInt64, _ name: String) throws(Failure) -> UnsafeRawBufferPointer {
       guard let at = Int(exactly: position), at <= bytes.count - 20 else {
@@ -69,7 +84,7 @@ package struct ManifestFile: Sendable {
       guard let length = UInt32(exactly: bytes.count) else {
         throw Failure(.invalidArgument, "a manifest section of \(bytes.count) bytes is larger than 4 GiB")
       }
-      let position = UInt64(out.count)
+      let position = UInt64(ManifestFile.sumBytes + out.count)
       out.write(length)
       out.write(bytes)
       return position
@@ -83,7 +98,12 @@ package struct ManifestFile: Sendable {
     out.write(UInt16(0))
     out.write(UInt16(2))
     out.write(ManifestFile.magic)
-    return out.bytes
+    var file = ByteWriter(reserving: ManifestFile.sumBytes + out.count)
+    file.write(UInt32(16))
+    file.write(Checksum.magic)
+    file.write(out.bytes.withUnsafeBytes { Checksum.hash($0) })
+    file.write(out.bytes)
+    return file.bytes
   }
 }
 

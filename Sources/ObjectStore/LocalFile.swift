@@ -121,30 +121,24 @@ struct LocalFile: ~Copyable {
   }
 
   /// Makes a directory and those above it, each durable before the next.
-  static func makeFolders(_ path: String) throws(Failure) {
+  static func makeFolders(_ path: String, _ disk: any FileSystem) throws(Failure) {
     if let status = status(path) {
       guard status.isFolder else { throw Failure(.ioError, "'\(path)' is not a directory") }
       return
     }
     let parent = parent(path)
-    if parent != path, parent != "." { try makeFolders(parent) }
-    guard mkdir(path, 0o777) == 0 || errno == EEXIST else {
+    if parent != path, parent != "." { try makeFolders(parent, disk) }
+    guard disk.makeFolder(path) == 0 || errno == EEXIST else {
       let code = errno
       throw Failure(.ioError, "cannot make directory '\(path)': \(String(cString: strerror(code)))")
     }
-    try syncFolder(parent)
+    try syncFolder(parent, disk)
   }
 
   /// Makes the names in a directory durable. File systems that cannot (EINVAL) are taken as they are.
-  static func syncFolder(_ path: String) throws(Failure) {
-    let fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard fd >= 0 else { throw failure("open", path, store: "/") }
-    defer { close(fd) }
-    while fsync(fd) != 0 {
-      if errno == EINTR { continue }
-      if errno == EINVAL || errno == ENOTSUP { return }
-      throw failure("sync", path, store: "/")
-    }
+  static func syncFolder(_ path: String, _ disk: any FileSystem) throws(Failure) {
+    guard disk.syncFolder(path) != 0, errno != EINVAL, errno != ENOTSUP else { return }
+    throw failure("sync", path, store: "/")
   }
 
   /// The names in a directory; nil when it does not exist.
@@ -169,17 +163,17 @@ struct LocalFile: ~Copyable {
   }
 
   /// Removes a file, a link (not what it leads to) or a directory with all that is in it.
-  static func removeTree(_ path: String, shown: String, store: String, depth: Int) throws(Failure) {
+  static func removeTree(_ path: String, shown: String, store: String, depth: Int, _ disk: any FileSystem) throws(Failure) {
     var own = stat()
     guard lstat(path, &own) == 0 else { return }
     guard own.st_mode & S_IFMT == S_IFDIR else {
-      if unlink(path) != 0, errno != ENOENT { throw failure("delete", shown, store: store) }
+      if disk.unlink(path) != 0, errno != ENOENT { throw failure("delete", shown, store: store) }
       return
     }
     guard depth < 64 else { throw Failure(.ioError, "'\(shown)' in \(store) is nested too deeply") }
     for name in try names(in: path) ?? [] {
-      try removeTree(path + "/" + name, shown: shown + "/" + name, store: store, depth: depth + 1)
+      try removeTree(path + "/" + name, shown: shown + "/" + name, store: store, depth: depth + 1, disk)
     }
-    if rmdir(path) != 0, errno != ENOENT { throw failure("delete", shown, store: store) }
+    if disk.removeFolder(path) != 0, errno != ENOENT { throw failure("delete", shown, store: store) }
   }
 }

@@ -22,20 +22,22 @@ package final class LocalStore: ObjectStore {
   /// The root without symbolic links, absolute.
   package let root: String
   package let name: String
+  private let disk: any FileSystem
 
   /// Files from this size on are mapped instead of copied.
   package static let mappingThreshold = 64 << 10
 
   /// A store over an existing directory, or over one that is made now (`create`).
   /// - Throws: `FILE_NOT_FOUND` or `IO_ERROR` naming the directory.
-  package init(root: String, create: Bool = true) throws(Failure) {
-    if create { try LocalFile.makeFolders(root) }
+  package init(root: String, create: Bool = true, disk: any FileSystem = POSIXFileSystem()) throws(Failure) {
+    if create { try LocalFile.makeFolders(root, disk) }
     guard let real = LocalFile.realPath(root) else {
       throw Failure(.fileNotFound, "directory '\(root)' does not exist")
     }
     guard LocalFile.status(real)?.isFolder == true else { throw Failure(.ioError, "'\(root)' is not a directory") }
     self.root = real
     self.name = root
+    self.disk = disk
   }
 
   package func read(_ path: String) throws(Failure) -> Buffer {
@@ -92,7 +94,7 @@ package final class LocalStore: ObjectStore {
   }
 
   package func putIfAbsent(_ path: String, _ bytes: [UInt8]) throws(Failure) -> PutResult {
-    let writer = try LocalWriter(target: try confined(path, creatingFolders: true), shown: path, store: name)
+    let writer = try LocalWriter(target: try confined(path, creatingFolders: true), shown: path, store: name, disk: disk)
     do throws(Failure) {
       try writer.append(bytes)
       return try writer.finishIfAbsent()
@@ -103,18 +105,18 @@ package final class LocalStore: ObjectStore {
   }
 
   package func create(_ path: String) throws(Failure) -> any ObjectWriter {
-    try LocalWriter(target: try confined(path, creatingFolders: true), shown: path, store: name)
+    try LocalWriter(target: try confined(path, creatingFolders: true), shown: path, store: name, disk: disk)
   }
 
   package func delete(_ path: String) throws(Failure) {
     let absolute = try confined(path, followingLast: false)
-    if unlink(absolute) != 0, errno != ENOENT, errno != ENOTDIR { throw LocalFile.failure("delete", path, store: name) }
+    if disk.unlink(absolute) != 0, errno != ENOENT, errno != ENOTDIR { throw LocalFile.failure("delete", path, store: name) }
   }
 
   package func deleteTree(_ folder: String) throws(Failure) {
     let absolute = try confined(folder, followingLast: false)
-    try LocalFile.removeTree(absolute, shown: folder, store: name, depth: 0)
-    try LocalFile.syncFolder(LocalFile.parent(absolute))
+    try LocalFile.removeTree(absolute, shown: folder, store: name, depth: 0, disk)
+    try LocalFile.syncFolder(LocalFile.parent(absolute), disk)
   }
 
   package func moveTree(_ folder: String, to target: String) throws(Failure) {
@@ -125,9 +127,9 @@ package final class LocalStore: ObjectStore {
     let to = try confined(target, creatingFolders: true, followingLast: false)
     // rename(2) would replace an empty folder silently.
     guard LocalFile.status(to) == nil else { throw Failure(.alreadyExists, "'\(target)' exists already in \(name)") }
-    guard rename(from, to) == 0 else { throw LocalFile.failure("move", folder, store: name) }
-    try LocalFile.syncFolder(LocalFile.parent(to))
-    try LocalFile.syncFolder(LocalFile.parent(from))
+    guard disk.rename(from, to) == 0 else { throw LocalFile.failure("move", folder, store: name) }
+    try LocalFile.syncFolder(LocalFile.parent(to), disk)
+    try LocalFile.syncFolder(LocalFile.parent(from), disk)
   }
 
   /// The absolute path behind `path`, proven to lie in the root.
@@ -139,7 +141,7 @@ package final class LocalStore: ObjectStore {
       var existing = folder
       while !existing.isEmpty, LocalFile.realPath(root + "/" + existing) == nil { existing = ObjectPath.folder(existing) }
       if !existing.isEmpty, let real = LocalFile.realPath(root + "/" + existing) { try requireInside(real, path) }
-      if creatingFolders, existing != folder { try LocalFile.makeFolders(root + "/" + folder) }
+      if creatingFolders, existing != folder { try LocalFile.makeFolders(root + "/" + folder, disk) }
     }
     let absolute = root + "/" + path
     if followingLast, let real = LocalFile.realPath(absolute) { try requireInside(real, path) }

@@ -13,6 +13,7 @@ final class LocalWriter: ObjectWriter {
   private let temporary: String
   private let shown: String
   private let store: String
+  private let disk: any FileSystem
   private var descriptor: Int32
   private var pending: [UInt8] = []
   private(set) var count = 0
@@ -20,19 +21,18 @@ final class LocalWriter: ObjectWriter {
   private static let gatherBytes = 256 << 10
 
   /// `target`: absolute, its folder exists.
-  init(target: String, shown: String, store: String) throws(Failure) {
+  init(target: String, shown: String, store: String, disk: any FileSystem) throws(Failure) {
     self.target = target
     self.shown = shown
     self.store = store
+    self.disk = disk
     // The name stays below the 255 bytes of a part: the end of a long one is left out.
     let folder = LocalFile.parent(target)
     let stem = String(decoding: ObjectPath.name(target).utf8.prefix(200), as: UTF8.self)
     let random = UInt64.random(in: 0...UInt64.max)
     let digits = String(random, radix: 16)
     temporary = "\(folder)/\(stem).\(String(repeating: "0", count: 16 - digits.count))\(digits).tmp"
-    repeat {
-      descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-    } while descriptor < 0 && errno == EINTR
+    descriptor = disk.create(temporary)
     guard descriptor >= 0 else { throw LocalFile.failure("write", shown, store: store) }
   }
 
@@ -51,21 +51,21 @@ final class LocalWriter: ObjectWriter {
 
   func finish() throws(Failure) {
     try sync()
-    guard rename(temporary, target) == 0 else {
+    guard disk.rename(temporary, target) == 0 else {
       let error = LocalFile.failure("write", shown, store: store)
-      unlink(temporary)
+      _ = disk.unlink(temporary)
       throw error
     }
     // From here on the temporary name does not exist.
-    try LocalFile.syncFolder(LocalFile.parent(target))
+    try LocalFile.syncFolder(LocalFile.parent(target), disk)
   }
 
   /// As `finish`, but never replaces a file: link(2) fails when the name is taken, and so decides races.
   func finishIfAbsent() throws(Failure) -> PutResult {
     try sync()
-    if link(temporary, target) != 0 {
+    if disk.link(temporary, target) != 0 {
       let code = errno
-      unlink(temporary)
+      _ = disk.unlink(temporary)
       if code == EEXIST { return .alreadyExists }
       errno = code
       if code == EPERM || code == EOPNOTSUPP || code == ENOSYS {
@@ -75,16 +75,16 @@ final class LocalWriter: ObjectWriter {
       }
       throw LocalFile.failure("write", shown, store: store)
     }
-    unlink(temporary)
-    try LocalFile.syncFolder(LocalFile.parent(target))
+    _ = disk.unlink(temporary)
+    try LocalFile.syncFolder(LocalFile.parent(target), disk)
     return .written
   }
 
   func abort() {
     guard descriptor >= 0 else { return }
-    close(descriptor)
+    _ = disk.close(descriptor)
     descriptor = -1
-    unlink(temporary)
+    _ = disk.unlink(temporary)
     pending = []
   }
 
@@ -92,13 +92,13 @@ final class LocalWriter: ObjectWriter {
   private func sync() throws(Failure) {
     guard descriptor >= 0 else { throw Failure(.internalError, "the writer of '\(shown)' is closed") }
     try flush()
-    while fsync(descriptor) != 0 {
-      if errno == EINTR { continue }
+    // After a failed fsync nobody knows what is on the disk: a second one would lie, so the file is given up.
+    guard disk.sync(descriptor) == 0 else {
       let error = LocalFile.failure("sync", shown, store: store)
       abort()
       throw error
     }
-    close(descriptor)
+    _ = disk.close(descriptor)
     descriptor = -1
   }
 
@@ -113,20 +113,15 @@ final class LocalWriter: ObjectWriter {
   }
 
   private func write(_ bytes: UnsafeRawBufferPointer) throws(Failure) {
-    var done = 0
-    while done < bytes.count, let base = bytes.baseAddress {
-      #if canImport(Glibc)
-        let wrote = Glibc.write(descriptor, base + done, bytes.count - done)
-      #else
-        let wrote = Darwin.write(descriptor, base + done, bytes.count - done)
-      #endif
-      if wrote < 0 {
-        if errno == EINTR { continue }
+    var rest = bytes
+    while !rest.isEmpty {
+      let wrote = disk.write(descriptor, rest)
+      guard wrote > 0 else {
         let error = LocalFile.failure("write", shown, store: store)
         abort()
         throw error
       }
-      done += wrote
+      rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(wrote))
     }
   }
 }

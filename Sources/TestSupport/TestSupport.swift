@@ -1,1 +1,7 @@
-// Room TestSupport: see docs/map.md.
+// Room TestSupport: what the tests of several rooms share. No program links it.
+//
+//   FaultPlan           says which call fails
+//   FaultyStore         an object store whose n-th call fails
+//   FaultyFileSystem    a disk whose n-th system call fails, for LocalStore
+//   RecordingFileSystem a disk that keeps every change in order
+//   PowerCut            what such a disk may hold after a power cut at one of its changes

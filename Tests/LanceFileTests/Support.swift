@@ -26,6 +26,22 @@ func written(_ batches: [RecordBatch], schema: Schema, _ version: LanceFileVersi
   return sink.bytes
 }
 
+/// The failure that `body` throws; nil when it throws none.
+func failure(_ body: () throws -> Void) -> Failure? {
+  do { try body() } catch { return error as? Failure }
+  return nil
+}
+
+/// The same file as another writer would leave it: the footer counts one global buffer less, and the checksums have lost their mark.
+func withoutChecksums(_ file: [UInt8]) -> [UInt8] {
+  var file = file
+  file[file.count - 16] -= 1
+  let metadata = file.count - 40
+  let start = (0..<8).reduce(0) { $0 | Int(file[metadata + $1]) << (8 * $1) }
+  file[start - 1] = 0
+  return file
+}
+
 func reader(_ bytes: [UInt8]) throws -> LanceFileReader { try LanceFileReader(buffer: try Buffer(bytes), path: "test.lance") }
 
 /// The first difference of two columns' values; nil when there is none. What null rows hold does not count.

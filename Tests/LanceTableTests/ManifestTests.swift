@@ -1,5 +1,6 @@
 import Columnar
 import Core
+import LanceFile
 import LanceProto
 import LanceTable
 import ObjectStore
@@ -63,7 +64,9 @@ struct ManifestTests {
       [0x0a, 0x16, 0x12, 2, 0x69, 0x64, 0x20] + [UInt8](repeating: 0xff, count: 9) + [1, 0x2a, 5] + Array("int64".utf8) + [
         0x18, 1,
       ]
-    #expect(bytes == [26, 0, 0, 0] + message + [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0] + Array("LANC".utf8))
+    let content = [26, 0, 0, 0] + message + [20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0] + Array("LANC".utf8)
+    #expect(Array(bytes[0..<12]) == [16, 0, 0, 0] + Array("MOONXXH3".utf8) && Array(bytes[20...]) == content)
+    #expect(Array(bytes[12..<20]) == withUnsafeBytes(of: content.withUnsafeBytes { Checksum.hash($0) }.littleEndian) { Array($0) })
   }
 
   @Test func versionsTagsAndTimes() throws {

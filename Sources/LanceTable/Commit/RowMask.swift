@@ -83,7 +83,7 @@ extension ManifestDraft {
     changed.deletionFile.readVersion = readVersion
     changed.deletionFile.id = .random(in: 0 ... .max)
     changed.deletionFile.numDeletedRows = UInt64(deleted.count)
-    try put(try location.deletionsPath(of: changed), RoaringBitmap.encode(deleted.deleted))
+    try put(try location.deletionsPath(of: changed), Checksum.sealed(RoaringBitmap.encode(deleted.deleted)))
     return changed.deletionFile
   }
 }

@@ -1,0 +1,82 @@
+import Columnar
+import Core
+import LanceProto
+
+/// Writes the live rows of groups of fragments anew, streaming.
+struct Rewriting {
+  private let table: LanceTable
+  private let files: NewFiles
+  private let options: CompactOptions
+  private let plan: WritePlan
+  private(set) var groups: [RewriteIntent.Group] = []
+  /// Live rows written.
+  private(set) var rows = 0
+  private(set) var deletedRows = 0
+
+  init(table: LanceTable, files: NewFiles, options: CompactOptions) throws(Failure) {
+    self.table = table
+    self.files = files
+    self.options = options
+    plan = try WritePlan(rewriting: table)
+  }
+
+  /// Writes the rows of the fragments at `positions` of the table's list as new fragments.
+  mutating func rewrite(_ positions: Range<Int>) throws(Failure) {
+    let writer = FragmentWriter(location: table.location, plan: plan, maxRows: options.targetRowsPerFragment)
+    let new: [PBDataFragment]
+    do throws(Failure) {
+      var batchRows = 1024
+      for position in positions {
+        let count = table.fragments[position].rowCount
+        var row = 0
+        while row < count {
+          try Cancellation.check()
+          let end = row + min(batchRows, count - row)
+          let batch = try table.read(fragment: position, rows: .range(row..<end))
+          try writer.append(batch)
+          row = end
+          // A batch, its encoded pages and copies made on the way: a quarter of the memory each.
+          let perRow = max(1, batch.columns.reduce(0) { $0 + $1.memoryBytes } / max(1, batch.count))
+          batchRows = min(max(64, options.memoryBytes / 4 / perRow), 1 << 16)
+        }
+      }
+      new = try writer.finish()
+    } catch {
+      writer.removeAll()
+      throw error
+    }
+    for file in new.flatMap(\.files) { files.add(table.location.path("\(TableLocation.data)/\(file.path)")) }
+    let old = table.fragments[positions]
+    rows += old.reduce(0) { $0 + $1.rowCount }
+    deletedRows += old.reduce(0) { $0 + $1.physicalRows - $1.rowCount }
+    groups.append(RewriteIntent.Group(old: old.map(\.proto), new: new))
+  }
+
+  /// Reserves ids for the new fragments and gives them to them.
+  mutating func number(_ options: ChangeOptions) throws(Failure) {
+    let count = groups.reduce(0) { $0 + $1.new.count }
+    guard count > 0 else { return }
+    let reserved = try table.location.commit(options: options) { _, _ in ReserveFragmentsIntent(count: count) }
+    guard let last = reserved?.table.manifest.maxFragmentID, UInt64(last) + 1 >= UInt64(count) else {
+      throw Failure(.internalError, "table '\(table.name)': no fragment ids were reserved")
+    }
+    var next = UInt64(last) + 1 - UInt64(count)
+    groups = groups.map { group in
+      RewriteIntent.Group(
+        old: group.old,
+        new: group.new.map { fragment in
+          var numbered = fragment
+          numbered.id = next
+          next += 1
+          return numbered
+        })
+    }
+  }
+}
+
+extension Column {
+  /// Bytes of the buffers behind this column.
+  var memoryBytes: Int {
+    buffers.reduce(validity?.byteCount ?? 0) { $0 + $1.byteCount } + children.reduce(0) { $0 + $1.memoryBytes }
+  }
+}

@@ -1,0 +1,114 @@
+import Columnar
+import Core
+import LanceTable
+import ObjectStore
+import Testing
+
+@Suite("Cleanup") struct CleanupTests {
+  /// Versions 1 to 4, each an overwrite with one row.
+  private func table() throws -> TableLocation {
+    let location = TableLocation(MemoryStore(), "t.lance")
+    for id in 1...4 { try LanceTable.write(SampleRows.reader([id]), to: location, mode: .overwrite) }
+    return location
+  }
+  private func options(olderThan: Double = 0) -> CleanupOptions {
+    var options = CleanupOptions()
+    options.olderThanSeconds = olderThan
+    return options
+  }
+  private func files(_ location: TableLocation) throws -> Set<String> {
+    Set(try location.store.list("", recursive: true).map(\.path))
+  }
+
+  @Test func oldVersionsGo() throws {
+    let location = try table()
+    let before = try location.store.list("", recursive: true)
+    #expect(before.count == 4 * 3 + 1)
+    var dry = options()
+    dry.dryRun = true
+    let planned = try location.cleanup(dry)
+    #expect(planned.isDryRun && planned.versionsRemoved == [1, 2, 3] && planned.versionsKept == [4] && planned.filesRemoved == 9)
+    #expect(try files(location) == Set(before.map(\.path)))
+    let report = try location.cleanup(options())
+    #expect(!report.isDryRun && report.versionsRemoved == [1, 2, 3] && report.filesRemoved == 9)
+    #expect(report.bytesFreed == planned.bytesFreed && report.bytesFreed > 3000)
+    #expect(try files(location).count == 4)
+    #expect(try SampleRows.difference(LanceTable(location), [4]) == nil)
+    #expect(try location.verify(.allVersions).isGood && location.doctor().findings.isEmpty)
+    #expect(try location.cleanup(options()).filesRemoved == 0)
+    #expect(report.json["versions_removed"] == [1, 2, 3] && report.json["dry_run"] == .bool(false))
+  }
+
+  @Test func youngOnesStay() throws {
+    let location = try table()
+    #expect(try location.cleanup(options(olderThan: 3600)).versionsRemoved.isEmpty)
+    #expect(try location.cleanup().versionsRemoved.isEmpty)
+    var two = options()
+    two.keepVersions = 2
+    #expect(try location.cleanup(two).versionsRemoved == [1, 2])
+    #expect(try SampleRows.difference(LanceTable(location, version: .number(3)), [3]) == nil)
+  }
+
+  @Test func tagsBranchesAndOpenTablesKeepTheirVersions() throws {
+    let location = try table()
+    _ = try location.setTag("good", .number(1))
+    _ = try location.createBranch("side", from: .number(2))
+    var open: LanceTable? = try LanceTable(location, version: .number(3))
+    let report = try location.cleanup(options())
+    #expect(report.versionsRemoved.isEmpty && report.inUse == [3] && report.named == [1, 2] && report.versionsKept == [1, 2, 3, 4])
+    #expect(try SampleRows.difference(try #require(open), [3]) == nil)
+    // The same version opened twice, by another path: still in use after one of them is gone.
+    let second = try LanceTable(TableLocation(location.store, "t.lance"), version: .number(3))
+    open = nil
+    #expect(try location.cleanup(options()).inUse == [3])
+    _ = try withExtendedLifetime(second) { try SampleRows.difference(second, [3]) }
+    try location.deleteTag("good")
+    #expect(try location.cleanup(options()).versionsRemoved.first == 1)
+    #expect(try SampleRows.difference(LanceTable(location.branch("side")), [2]) == nil)
+  }
+
+  @Test func filesThatNobodyNeeds() throws {
+    let location = try table()
+    try LanceTable.write(SampleRows.reader([5]), to: location, mode: .append)
+    for path in ["data/orphan.lance", "_deletions/1-1-1.bin", "_indices/x/page_data.lance", "_transactions/9-x.txn", "_versions/1.manifest.0000000000000000.tmp"] {
+      try location.store.put("t.lance/\(path)", [1, 2, 3])
+    }
+    try location.store.put("t.lance/data/notes.txt", [1])
+    // Young: maybe somebody is about to commit them.
+    #expect(try location.cleanup(options(olderThan: 3600)).filesRemoved == 0)
+    var all = options(olderThan: 3600)
+    all.unreferencedOlderThanSeconds = 0
+    #expect(try location.cleanup(all).filesRemoved == 6)
+    #expect(try SampleRows.difference(LanceTable(location), [4, 5]) == nil)
+    #expect(try location.verify(.allVersions).isGood)
+  }
+
+  @Test func sharedFilesStay() throws {
+    let location = TableLocation(MemoryStore(), "t.lance")
+    try LanceTable.write(SampleRows.reader([0, 1, 2]), to: location, mode: .create)
+    try deleteRows([1], ofFragment: 0, location)
+    try LanceTable.write(SampleRows.reader([3]), to: location, mode: .append)
+    try deleteRows([0, 1], ofFragment: 0, location)
+    let report = try location.cleanup(options())
+    #expect(report.versionsRemoved == [1, 2, 3])
+    #expect(try location.store.list("t.lance/_deletions", recursive: true).count == 1)
+    #expect(try location.store.list("t.lance/data", recursive: true).count == 2)
+    #expect(try SampleRows.difference(LanceTable(location), [2, 3]) == nil)
+  }
+
+  @Test func aDamagedManifestStopsIt() throws {
+    let location = try table()
+    let path = "t.lance/_versions/\(ManifestNaming.v2.name(of: 2))"
+    try location.store.put(path, [])
+    let before = try files(location)
+    let error = failure { _ = try location.cleanup(options()) }
+    #expect(error?.code == .corruptData && error?.message.hasSuffix("nothing is cleaned up before doctor has moved it away") == true)
+    #expect(try files(location) == before)
+    _ = try location.doctor(repair: true)
+    #expect(try location.cleanup(options()).versionsRemoved == [1, 3])
+    var wrong = CleanupOptions()
+    wrong.keepVersions = 0
+    #expect(failure { _ = try location.cleanup(wrong) }?.code == .invalidArgument)
+    #expect(failure { _ = try TableLocation(MemoryStore(), "x").cleanup() }?.code == .datasetNotFound)
+  }
+}

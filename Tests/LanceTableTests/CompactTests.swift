@@ -1,9 +1,11 @@
 import Columnar
 import Core
+import Foundation
 import LanceFile
 import LanceProto
 import LanceTable
 import ObjectStore
+import SwiftProtobuf
 import Synchronization
 import TestSupport
 import Testing
@@ -83,7 +85,7 @@ import Testing
     index.fields = [0]
     index.fragmentBitmap = .init(RoaringBitmap.encode([0, 1, 2]))
     let added = index
-    try location.commit(options: ChangeOptions()) { _, _ in CreateIndexIntent(added: [added], removed: []) }
+    _ = try location.commit(options: ChangeOptions()) { _, _ in CreateIndexIntent(added: [added], removed: []) }
     let report = try location.compact()
     #expect(report.fragmentsRemoved == 5 && report.fragmentsAdded == 2)
     let after = try LanceTable(location)
@@ -130,7 +132,7 @@ import Testing
     let report = try slow.compact()
     #expect(report.fragmentsRemoved == 3 && report.fragmentsAdded == 1)
     #expect(try SampleRows.difference(LanceTable(location), Array(0..<7)) == nil)
-    let filter = RowFilter(columns: ["id"], text: "id = 3") { batch in
+    let filter = RowFilter(columns: ["id"], text: "id = 3") { batch throws(Failure) in
       let ids = values(try batch.column("id"), Int64.self)
       return ids.indices.filter { ids[$0] == 3 }.map { Int32($0) }
     }

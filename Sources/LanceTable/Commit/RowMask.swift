@@ -1,4 +1,5 @@
 import Core
+import LanceFile
 import LanceProto
 import ObjectStore
 

@@ -82,7 +82,7 @@ extension TableLocation {
       fragments.flatMap(\.files).reduce(0) { $0 &+ Int(clamping: $1.fileSizeBytes) }
     }
     return CompactReport(
-      version: committed.table.version, fragmentsRemoved: old.count, fragmentsAdded: new.count, rows: done.rows,
+      version: committed.version, fragmentsRemoved: old.count, fragmentsAdded: new.count, rows: done.rows,
       deletedRowsDropped: done.deletedRows, bytesBefore: bytes(old), bytesAfter: bytes(new))
   }
 }

@@ -57,7 +57,7 @@ struct Rewriting {
     let count = groups.reduce(0) { $0 + $1.new.count }
     guard count > 0 else { return }
     let reserved = try table.location.commit(options: options) { _, _ in ReserveFragmentsIntent(count: count) }
-    guard let last = reserved?.table.manifest.maxFragmentID, UInt64(last) + 1 >= UInt64(count) else {
+    guard let last = reserved?.manifest.maxFragmentID, UInt64(last) + 1 >= UInt64(count) else {
       throw Failure(.internalError, "table '\(table.name)': no fragment ids were reserved")
     }
     var next = UInt64(last) + 1 - UInt64(count)

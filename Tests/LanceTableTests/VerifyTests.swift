@@ -1,6 +1,7 @@
 import Columnar
 import Core
 import LanceFile
+import LanceProto
 import LanceTable
 import ObjectStore
 import Testing
@@ -34,7 +35,8 @@ import Testing
   @Test func everyKindOfDamageIsNamed() throws {
     let location = try table()
     let store = location.store
-    let data = try store.list("t.lance/data", recursive: true)
+    // In the order of the fragments; names are random.
+    let data = try LanceTable(location).manifest.fragments.flatMap(\.files).compactMap { file in try store.head(location.path(of: file)) }
     let deletion = try #require(store.list("t.lance/_deletions", recursive: true).first)
     func damage(_ path: String, _ change: (inout [UInt8]) -> Void) throws {
       var bytes = try store.read(path).array()

@@ -53,7 +53,7 @@ package final class Column: Sendable {
   }
 
   /// The values of a fixed-width column as `T`, row 0 first. `T` must have the type's width; null rows hold anything.
-  /// Keep the column alive while the pointer is used.
+  /// From a column that has a name only: the pointer does not keep it (see `Buffer`).
   package func values<T: BitwiseCopyable>(of type: T.Type) -> UnsafeBufferPointer<T> {
     UnsafeBufferPointer(rebasing: buffers[0].values(of: type)[offset..<offset + count])
   }
@@ -71,7 +71,7 @@ package final class Column: Sendable {
     return Int(offsets[offset + i])..<Int(offsets[offset + i + 1])
   }
 
-  /// The bytes of row `i` of a string or binary column (or fixed-size binary). Keep the column alive while they are used.
+  /// The bytes of row `i` of a string or binary column (or fixed-size binary). As for `values(of:)`, the column needs a name.
   package func bytes(_ i: Int) -> UnsafeRawBufferPointer {
     if case .fixedSizeBinary(let width) = type {
       return UnsafeRawBufferPointer(rebasing: buffers[0].bytes[(offset + i) * width..<(offset + i + 1) * width])

@@ -1,7 +1,10 @@
 package import Core
 
 /// Columns of equal length under a schema.
-package struct RecordBatch: Sendable {
+///
+/// A class, as `Column` is, so that a variable that holds a batch keeps its columns' memory until the end of its scope: the optimiser
+/// frees a struct of arrays right after its last use, under a pointer of `batch.columns[0].values(of:)` (see `Buffer`).
+package final class RecordBatch: Sendable {
   package let schema: Schema
   package let columns: [Column]
   /// Rows.
@@ -27,7 +30,7 @@ package struct RecordBatch: Sendable {
   }
 
   /// Nullable columns named in order.
-  package init(_ named: KeyValuePairs<String, Column>) throws(Failure) {
+  package convenience init(_ named: KeyValuePairs<String, Column>) throws(Failure) {
     try self.init(schema: Schema(named.map { Field($0.key, $0.value.type) }), columns: named.map(\.value))
   }
 

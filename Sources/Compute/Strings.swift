@@ -145,7 +145,8 @@ package enum Strings {
     let column = try build(n, valid) { i, out in
       for (k, part) in parts.enumerated() {
         if k > 0 { out.append(contentsOf: glue) }
-        out.append(contentsOf: rows[k].bytes(i * part.step))
+        let texts = rows[k]
+        out.append(contentsOf: texts.bytes(i * part.step))
       }
     }
     return parts.areConstant ? Operand(constant: column, count: first.count) : Operand(column)

@@ -88,7 +88,8 @@ final class UniqueAccumulator: Accumulator, @unchecked Sendable {  // Sendable: 
     counts.grow(to: groups, 0)
     guard other.table.count > 0 else { return }
     let keys = try other.table.keys()
-    try add(keys[0].values(of: Int32.self).map { mapping[Int($0)] }, keys[1], groups)
+    let owners = keys[0]
+    try add(owners.values(of: Int32.self).map { mapping[Int($0)] }, keys[1], groups)
   }
   func finish(groups: Int) throws(Failure) -> Column {
     counts.grow(to: groups, 0)

@@ -11,6 +11,13 @@ import Synchronization
 ///
 /// Writing is only for the code that created the buffer, before it hands it out; afterwards it is read-only by
 /// convention, except for tensor storage, which belongs to one thread.
+///
+/// **Pointers do not keep the memory.** `pointer`, `bytes` and `values(of:)` are good while the buffer lives, and optimised code frees an
+/// object after its last use. Take them from a *named* owner: a variable or parameter whose type is a class (`Buffer`, `Column`,
+/// `RecordBatch`, `Tensor`) or a struct with such a member, such as `Operand`. The compiler keeps those until the end of their scope where
+/// pointers are read ("lexical lifetimes", Swift 5.7). It does not keep the result of a call (`make().bytes`), nor the elements of a local
+/// array, dictionary or struct of arrays (`parts[0].bytes`): name the element first, or use `withBytes`, `array` or `withExtendedLifetime`.
+/// `make lint` looks for such places.
 public final class Buffer: @unchecked Sendable {  // Sendable: contents are frozen before a buffer crosses threads.
   public let pointer: UnsafeMutableRawPointer
   public let byteCount: Int
@@ -78,7 +85,7 @@ public final class Buffer: @unchecked Sendable {  // Sendable: contents are froz
     return Buffer(viewing: pointer + offset, byteCount: length, owner: self)
   }
 
-  /// All bytes, read-only. Keep the buffer alive while the pointer is used.
+  /// All bytes, read-only; see above for how long.
   public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: pointer, count: byteCount) }
 
   /// Runs `body` over the bytes, with the buffer kept alive for as long as it runs.
@@ -90,7 +97,7 @@ public final class Buffer: @unchecked Sendable {  // Sendable: contents are froz
   /// A copy of the bytes.
   public func array() -> [UInt8] { withBytes { Array($0) } }
 
-  /// The bytes as values of `T`; the count is rounded down. Keep the buffer alive while the pointer is used.
+  /// The bytes as values of `T`; the count is rounded down. See above for how long.
   @inlinable
   public func values<T: BitwiseCopyable>(of type: T.Type) -> UnsafeBufferPointer<T> {
     UnsafeBufferPointer(

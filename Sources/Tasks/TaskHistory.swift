@@ -26,7 +26,8 @@ package struct LogLine: Sendable, Hashable {
     self.attempt = attempt
     self.stream = stream
     self.level = level
-    self.text = text
+    // SQLite's text functions end at a NUL.
+    self.text = text.utf8.contains(0) ? text.replacing("\0", with: "\u{FFFD}") : text
   }
 }
 

@@ -10,10 +10,11 @@ enum Terminal {
 
   /// A failure as people read it: code and message, then place, excerpt and traceback when a script was involved.
   static func complain(_ failure: Failure) {
-    error("error: \(failure.message) [\(failure.code)]")
-    if let place = failure.place { error("  at \(place)") }
+    // All of it may be a script's words.
+    error(clean("error: \(failure.message) [\(failure.code)]"))
+    if let place = failure.place { error(clean("  at \(place)")) }
     for key in ["excerpt", "traceback"] {
-      if let text = failure.details[key]?.stringValue, !text.isEmpty { error(text) }
+      if let text = failure.details[key]?.stringValue, !text.isEmpty { error(clean(text)) }
     }
   }
 

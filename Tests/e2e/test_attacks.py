@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from service import Service, alive, resident, wait_until
+from service import OVER, Service, alive, resident, wait_until
 
 TWO_SECONDS = 2.0
 
@@ -157,3 +157,16 @@ def test_inputs_outside_the_roots_are_refused(bench, path):
         assert "root:" not in str(view), view
     else:
         assert status in (400, 403) and body["error"]["code"], (status, body)
+
+
+def test_long_and_odd_texts_are_what_they_are(bench):
+    bench.script("long.lua", "function run()\n  print(('z'):rep(9 << 20))\n  print('bin \\0 end')\n  return { ok = true }\nend\n")
+    task = bench.submit("long.lua")
+    assert bench.wait(task, OVER, 20)["result"] == {"ok": True}
+    log = bench.call("GET", "/api/v1/tasks/%s/logs" % task)[1]
+    assert log.count("z") == 9 << 20 and "bin \ufffd end" in log
+    bench.script("flood.lua", "function run()\n  print(('z'):rep(20 << 20))\n  return {}\nend\n")
+    assert bench.wait(bench.submit("flood.lua"), OVER, 20)["error"]["code"] == "LOG_LIMIT"
+    bench.script("scream.lua", "function run() error(('y'):rep(20 << 20)) end\n")
+    error = bench.wait(bench.submit("scream.lua"), OVER, 20)["error"]
+    assert error["code"] == "SCRIPT_ERROR" and "more bytes" in error["message"] and len(error["message"]) < 2 << 20

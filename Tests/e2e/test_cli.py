@@ -51,6 +51,17 @@ def test_a_script_that_fails(folder, text, words):
     assert ended.returncode == 1 and words in ended.stderr and ended.stdout == "", (ended.returncode, ended.stdout, ended.stderr)
 
 
+def test_errors_of_scripts_cannot_steer_the_terminal(folder):
+    ended = moonlake("run", write(folder, "red.lua", "function run() error('a\\27[31mred') end\n"), cwd=folder)
+    assert ended.returncode == 1 and "\x1b" not in ended.stderr and "red" in ended.stderr
+
+
+def test_serve_names_a_missing_folder(folder):
+    (folder / "config.yaml").write_text("server:\n  script_root: ./nowhere\n")
+    ended = moonlake("serve", "--port", "0", cwd=folder)
+    assert ended.returncode == 2 and "server.script_root: the folder" in ended.stderr, ended.stderr
+
+
 @pytest.mark.parametrize("stop", ["time limit", "SIGINT", "SIGINT twice", "SIGTERM"])
 def test_a_script_in_one_long_c_call_is_ended(folder, stop):
     script = write(folder, "pattern.lua", "function run()\n  print(('a'):rep(40):find(('a*'):rep(20) .. 'b'))\n  return {}\nend\n")

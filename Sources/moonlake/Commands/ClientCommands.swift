@@ -147,6 +147,7 @@ struct Logs: AsyncParsableCommand {
   func run() async throws {
     let client = try options.client()
     let path = "/tasks/\(segment(id))/logs"
+    guard !options.json || follow else { throw ValidationError("--json needs --follow: one JSON object per line") }
     guard follow else {
       let text = try await client.text(path + (tail.map { "?tail=\($0)" } ?? ""))
       for line in text.split(separator: "\n", omittingEmptySubsequences: false).dropLast(text.hasSuffix("\n") ? 1 : 0) {
@@ -154,8 +155,9 @@ struct Logs: AsyncParsableCommand {
       }
       return
     }
+    let json = options.json
     try await client.events(path + "?follow=1") { _, data in
-      let line = (try? JSONValue(parsing: data))?["message"]?.stringValue ?? data
+      let line = json ? data : (try? JSONValue(parsing: data))?["message"]?.stringValue ?? data
       print(Terminal.clean(line))
       fflush(nil)
       return true
@@ -170,7 +172,7 @@ struct Cancel: AsyncParsableCommand {
 
   func run() async throws {
     let task = try await options.client().call("POST", "/tasks/\(segment(id))/cancel")
-    print(options.json ? task.text(pretty: true) : "\(id)  \(task["status"]?.stringValue ?? "")")
+    print(options.json ? task.text(pretty: true) : "\(id)  \(task["status"] == "running" ? "stopping" : task["status"]?.stringValue ?? "")")
   }
 }
 

@@ -88,6 +88,12 @@ extension Configuration {
 
   /// The folders that the server writes to.
   func makeFolders() throws(Failure) {
+    for (key, folder) in [("script_root", scriptDirectory), ("lualib_path", luaLibDirectory)] {
+      var isFolder: ObjCBool = false
+      guard FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder.boolValue else {
+        throw Failure(.invalidConfiguration, "server.\(key): the folder '\(folder)' does not exist")
+      }
+    }
     for folder in [storageDirectory, stateDirectory] {
       do { try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true) } catch {
         throw Failure(.ioError, "the folder '\(folder)' cannot be made: \(error.localizedDescription)")

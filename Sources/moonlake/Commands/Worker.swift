@@ -35,7 +35,7 @@ struct Worker: ParsableCommand {
       _exit(0)
     } catch {
       events.send(WorkerProcess.usage())
-      events.send(["event": "error", "error": Failure.wrapping(error).taskError])
+      events.send(["event": "error", "error": EventChannel.shortened(Failure.wrapping(error).taskError)])
       _exit(1)
     }
   }
@@ -78,8 +78,36 @@ final class EventChannel: TaskEvents, @unchecked Sendable {  // Sendable: `lock`
     event["step"] = step.map { .int(Int64($0)) }
     send(.object(event))
   }
+  /// A message of any length, in lines that the server reads.
   func log(level: LogLevel, message: String) {
-    send(["event": "log", "level": .string(level.rawValue), "message": .string(message)])
+    var rest = message[...]
+    repeat {
+      let part = EventChannel.head(rest)
+      send(["event": "log", "level": .string(level.rawValue), "message": .string(String(part))])
+      rest = rest[part.endIndex...]
+    } while !rest.isEmpty
+  }
+
+  /// The most bytes of one text in an event.
+  private static let longestText = 1 << 20
+
+  /// At most `longestText` bytes from the start of `text`, cut between code points.
+  private static func head(_ text: Substring) -> Substring {
+    guard text.utf8.count > longestText else { return text }
+    var end = text.utf8.index(text.startIndex, offsetBy: longestText)
+    while end.samePosition(in: text.unicodeScalars) == nil { end = text.utf8.index(before: end) }
+    return text[..<end]
+  }
+
+  /// An error whose texts are cut to what an event may hold; a script may raise a string of any length.
+  static func shortened(_ error: JSONValue) -> JSONValue {
+    guard case .object(var members) = error else { return error }
+    for (key, value) in members {
+      guard let text = value.stringValue, text.utf8.count > longestText else { continue }
+      let kept = head(text[...])
+      members[key] = .string("\(kept) ... (\(text.utf8.count - kept.utf8.count) more bytes)")
+    }
+    return .object(members)
   }
   func ready(url: String) { send(["event": "ready", "url": .string(url)]) }
 }

@@ -14,6 +14,7 @@ import Testing
 
   /// The state of a table after each step.
   private struct State {
+    var files: [(path: String, bytes: [UInt8])] = []
     var version: UInt64 = 0
     var tags: [TagInfo] = []
     /// By version.
@@ -33,9 +34,28 @@ import Testing
       for version in try VersionListing(location).versions where state.contents[version] == nil {
         state.contents[version] = try TableStep.content(LanceTable(location, version: .number(version)))
       }
+      state.files = try location.store.list("", recursive: true).map { ($0.path, try location.store.read($0.path).array()) }
       states.append(state)
     }
     return states
+  }
+
+  /// A store in memory as it is after `done` steps.
+  private func memory(_ states: [State], done: Int) throws -> MemoryStore {
+    let store = MemoryStore()
+    if done > 0 { for file in states[done - 1].files { try store.put(file.path, file.bytes) } }
+    return store
+  }
+
+  /// A directory as it is after `done` steps, written without waiting for the disk.
+  private func directory(_ states: [State], done: Int) throws -> String {
+    let root = temporaryFolder()
+    for file in done > 0 ? states[done - 1].files : [] {
+      let url = URL(fileURLWithPath: root + "/" + file.path)
+      try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+      try Data(file.bytes).write(to: url)
+    }
+    return root
   }
 
   /// What is wrong with a table after `done` steps were acknowledged and, maybe, the next one was on its way; nil when nothing is.
@@ -109,8 +129,7 @@ import Testing
     for (done, step) in TableStep.all.enumerated() {
       var failing = 1
       while true {
-        let store = MemoryStore()
-        for before in TableStep.all[..<done] { try before.run(TableLocation(store, Self.folder)) }
+        let store = try memory(states, done: done)
         let plan = FaultPlan(failing: failing, forGood: forGood)
         let error = failure { try step.run(TableLocation(FaultyStore(store, plan, moment), Self.folder)) }
         if plan.struck == 0 {
@@ -130,9 +149,8 @@ import Testing
     for (done, step) in TableStep.all.enumerated() {
       var failing = 1
       while true {
-        let root = temporaryFolder()
+        let root = try directory(states, done: done)
         let plain = try LocalStore(root: root)
-        for before in TableStep.all[..<done] { try before.run(TableLocation(plain, Self.folder)) }
         let plan = FaultPlan(failing: failing, forGood: forGood)
         let error = failure {
           try step.run(TableLocation(try LocalStore(root: root, disk: FaultyFileSystem(plan, errno: code)), Self.folder))
@@ -147,7 +165,7 @@ import Testing
           let left = try plain.list("", recursive: true).filter { $0.path.hasSuffix(".tmp") }
           #expect(left.count <= (error == nil ? 1 : 0), "\(step.name), system call \(failing) leaves \(left.map(\.path))")
         }
-        try plain.deleteTree(Self.folder)
+        try FileManager.default.removeItem(atPath: root)
         failing += 1
       }
     }

@@ -34,6 +34,19 @@ OPERATIONS = {
     "create": ("", 'rows(1, 5):write("t")'),
     "append": (CREATED, 'rows(31, 40):write("t", { mode = "append" })'),
     "overwrite": (CREATED, 'rows(100, 105):write("t", { mode = "overwrite" })'),
+    "delete": (CREATED, 'lake.open("t"):delete "id < 25"'),
+    "update": (CREATED, 'lake.open("t"):update({ text = "changed" }, { where = "id > 15" })'),
+    "merge": (CREATED, 'lake.open("t"):merge(rows(28, 33):with("text", "merged"), { key = "id" })'),
+    "add columns": (CREATED, 'lake.open("t"):add_columns { double = df.col "id" * 2 }'),
+    "drop columns": (CREATED, 'lake.open("t"):drop_columns "text"'),
+    "restore": (CREATED, 'lake.open("t"):restore(1)'),
+    "compact": (CREATED + '; lake.open("t"):delete "id = 3"', 'lake.open("t"):compact()'),
+}
+# Operations that leave the rows and the version as they are: only the table's health is looked at.
+SILENT = {
+    "tag": (CREATED, 'lake.open("t"):tag("first", 1)'),
+    "branch": (CREATED, 'lake.open("t"):create_branch "side"'),
+    "cleanup": (CREATED + '; rows(1, 3):write("t", { mode = "overwrite" })', 'lake.open("t"):cleanup { older_than_days = 0 }'),
 }
 
 
@@ -89,7 +102,9 @@ class Place:
         """The newest version's number and rows; None when there is no table."""
         done = self.run('if not lake.exists("t") then return { none = true } end\n'
                         '  local versions = lake.versions("t")\n'
-                        '  do return { version = versions[#versions].version, rows = df.read_lance("t"):rows() } end')
+                        '  local list = {}\n'
+                        '  for row in df.read_lance("t"):rows() do list[#list + 1] = row end\n'
+                        '  do return { version = versions[#versions].version, rows = list } end')
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
         return None if found.get("none") else (found["version"], by_id(found["rows"]))
@@ -108,25 +123,39 @@ def by_id(rows):
                   key=lambda row: json.dumps(row, sort_keys=True))
 
 
+class Trial:
+    """A place before an operation, one after it, and the number of calls between them."""
+
+    def __init__(self, before, operation, shim, folder):
+        self.operation, self.shim, self.folder = operation, shim, folder
+        self.base = Place(folder / "base")
+        self.base.must(before)
+        self.whole = self.base.copy(folder / "whole")
+        counted = str(folder / "count")
+        self.whole.must(operation, KILL_UNDER=self.whole.lake, KILL_AT="0", KILL_COUNT=counted, LD_PRELOAD=shim)
+        with open(counted) as file:
+            self.calls = int(file.read())
+
+    def kills(self):
+        """(n, place) for calls n: the place as the kill before call n left it."""
+        for at in sorted(set(list(range(1, self.calls + 1, STEP)) + [self.calls])):
+            place = self.base.copy(self.folder / ("at-%d" % at))
+            done = place.run(self.operation, KILL_UNDER=place.lake, KILL_AT=str(at), LD_PRELOAD=self.shim)
+            assert done.returncode == -signal.SIGKILL, (at, done.returncode, done.stderr)
+            yield at, place
+            shutil.rmtree(place.folder)
+
+
 @pytest.mark.parametrize("name", list(OPERATIONS))
 def test_kill_at_every_system_call(name, shim, tmp_path):
     before, operation = OPERATIONS[name]
-    base = Place(tmp_path / "base")
-    base.must(before)
-    whole = base.copy(tmp_path / "whole")
-    counted = str(tmp_path / "count")
-    shimmed = {"LD_PRELOAD": shim, "KILL_COUNT": counted}
-    whole.must(operation, KILL_UNDER=whole.lake, KILL_AT="0", **shimmed)
-    with open(counted) as file:
-        calls = int(file.read())
+    trial = Trial(before, operation, shim, tmp_path)
+    calls = trial.calls
     assert calls >= 10, calls
-    old, new = base.seen_by_us(), whole.seen_by_us()
+    old, new = trial.base.seen_by_us(), trial.whole.seen_by_us()
     assert old != new
     seen = set()
-    for at in list(range(1, calls + 1, STEP)) + [calls]:
-        place = base.copy(tmp_path / ("at-%d" % at))
-        done = place.run(operation, KILL_UNDER=place.lake, KILL_AT=str(at), LD_PRELOAD=shim)
-        assert done.returncode == -signal.SIGKILL, (at, done.returncode, done.stderr)
+    for at, place in trial.kills():
         ours, theirs = place.seen_by_us(), place.seen_by_them()
         assert ours == theirs, "killed at call %d of %d" % (at, calls)
         # An operation of two commits (compaction) has a version between.
@@ -137,5 +166,19 @@ def test_kill_at_every_system_call(name, shim, tmp_path):
             place.must(operation)
             again = place.seen_by_us()
             assert again[1] == new[1] and again == place.seen_by_them(), "done again after a kill at call %d" % at
-        shutil.rmtree(place.folder)
     assert seen == {"old", "new"}
+
+
+@pytest.mark.parametrize("name", list(SILENT))
+def test_kill_in_operations_that_change_no_row(name, shim, tmp_path):
+    before, operation = SILENT[name]
+    trial = Trial(before, operation, shim, tmp_path)
+    assert trial.calls >= 2, trial.calls
+    rows = trial.base.seen_by_us()
+    assert trial.whole.seen_by_us() == rows
+    for at, place in trial.kills():
+        assert place.seen_by_us() == rows and place.seen_by_them() == rows, "killed at call %d of %d" % (at, trial.calls)
+        health = place.must('local t = lake.open("t"); local report, found = t:verify { all_versions = true }, t:doctor()\n'
+                            '  do return { good = report.is_good, healthy = found.healthy, problems = report.problems } end')
+        assert health["good"] and health["healthy"], (at, health)
+        place.must(operation)

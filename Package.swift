@@ -36,7 +36,8 @@ struct Library: Hashable {
   static let lifecycle = of("ServiceLifecycle", "swift-service-lifecycle"), metrics = of("Metrics", "swift-metrics")
   static let signals = of("UnixSignals", "swift-service-lifecycle")
   static let crypto = of("Crypto", "swift-crypto")
-  static let nioCore = of("NIOCore", "swift-nio"), nioPosix = of("NIOPosix", "swift-nio"), nioHTTP1 = of("NIOHTTP1", "swift-nio")
+  static let nioCore = of("NIOCore", "swift-nio"), nioPosix = of("NIOPosix", "swift-nio"),
+    nioHTTP1 = of("NIOHTTP1", "swift-nio")
   static let httpTypes = of("HTTPTypes", "swift-http-types"), nioHTTPTypes = of("NIOHTTPTypes", "swift-nio-extras")
   static let nioHTTPTypesHTTP1 = of("NIOHTTPTypesHTTP1", "swift-nio-extras")
 }
@@ -84,23 +85,29 @@ let house: [Room] = [
   Room(name: "LuaSystem", layer: 7, needs: ["LuaHost", "CZlib", "Core"], libraries: [.crypto]),
   Room(
     name: "LuaServe", layer: 7, needs: ["LuaHost", "Core"],
-    libraries: [.hummingbird, .nioCore, .nioPosix, .nioHTTP1, .nioHTTPTypes, .nioHTTPTypesHTTP1, .httpTypes, .logging, .lifecycle]),
+    libraries: [
+      .hummingbird, .nioCore, .nioPosix, .nioHTTP1, .nioHTTPTypes, .nioHTTPTypesHTTP1, .httpTypes, .logging, .lifecycle,
+    ]),
   Room(
     name: "Script", layer: 8,
     needs: [
-      "LuaTensor", "LuaData", "LuaSystem", "LuaServe", "LuaHost", "Tensors", "TensorKernels", "DataFrames", "Lake", "LanceTable", "Columnar",
+      "LuaTensor", "LuaData", "LuaSystem", "LuaServe", "LuaHost", "Tensors", "TensorKernels", "DataFrames", "Lake",
+      "LanceTable", "Columnar",
       "ObjectStore", "Core",
     ]),
   // service tower
   Room(name: "Tasks", layer: 2, needs: ["Core"], libraries: [.grdb, .logging]),
   Room(
     name: "Server", layer: 7, needs: ["Tasks", "Lake", "LanceTable", "Columnar", "ObjectStore", "Core"],
-    libraries: [.hummingbird, .hummingbirdCore, .nioCore, .nioPosix, .nioHTTP1, .nioHTTPTypes, .httpTypes, .logging, .lifecycle, .signals]),
+    libraries: [
+      .hummingbird, .hummingbirdCore, .nioCore, .nioPosix, .nioHTTP1, .nioHTTPTypes, .httpTypes, .logging, .lifecycle, .signals,
+    ]),
   // composition root
   Room(
     name: "moonlake", layer: 9,
     needs: [
-      "Script", "Server", "Tasks", "Lake", "LuaHost", "LuaTensor", "LuaData", "LuaSystem", "LuaServe", "DataFrames", "LanceTable",
+      "Script", "Server", "Tasks", "Lake", "LuaHost", "LuaTensor", "LuaData", "LuaSystem", "LuaServe", "DataFrames",
+      "LanceTable",
       "Columnar", "ObjectStore", "Tensors", "TensorKernels", "Core", "CEdit", "CLuaHost",
     ],
     libraries: [.arguments, .yams, .httpClient, .logging, .lifecycle, .nioCore, .nioHTTP1], isExecutable: true),
@@ -112,7 +119,9 @@ for library in systemLibraries { layers[library.name] = 0 }
 layers["CLuaHost"] = 0
 for room in house {
   for need in room.needs {
-    guard let below = layers[need] else { fatalError("Package.swift: room \(room.name) needs \(need), which is not in the table") }
+    guard let below = layers[need] else {
+      fatalError("Package.swift: room \(room.name) needs \(need), which is not in the table")
+    }
     guard below < room.layer else {
       fatalError("Package.swift: \(room.name) (layer \(room.layer)) must not import \(need) (layer \(below))")
     }
@@ -145,10 +154,11 @@ if environment["MOONLAKE_LENIENT"] == nil { settings.append(.treatAllWarnings(as
 #else
   let machineFlags: [String] = []
 #endif
-let kernelSettings = settings + [
-  .unsafeFlags(["-O"], .when(configuration: .debug)), .unsafeFlags(["-Ounchecked"], .when(configuration: .release)),
-  .unsafeFlags(machineFlags),
-]
+let kernelSettings =
+  settings + [
+    .unsafeFlags(["-O"], .when(configuration: .debug)), .unsafeFlags(["-Ounchecked"], .when(configuration: .release)),
+    .unsafeFlags(machineFlags),
+  ]
 
 // The program carries the Swift runtime: it starts in a third of the time (measured: 10 ms against 32 ms) and runs on
 // machines without Swift. The archives are Foundation's static form, which nothing names for a program of several modules.
@@ -156,7 +166,8 @@ let kernelSettings = settings + [
   let staticRuntime: [LinkerSetting] =
     [.unsafeFlags(["-static-stdlib"])]
     + [
-      "Foundation", "FoundationInternationalization", "CoreFoundation", "FoundationEssentials", "_FoundationICU", "_FoundationCShims",
+      "Foundation", "FoundationInternationalization", "CoreFoundation", "FoundationEssentials", "_FoundationICU",
+      "_FoundationCShims",
       "_FoundationCollections", "swiftSynchronization", "stdc++",
     ].map { .linkedLibrary($0) }
 #else
@@ -183,7 +194,8 @@ for room in house where wanted.contains(room.name) {
       .target(name: room.name, dependencies: dependencies, exclude: room.leavesOut, swiftSettings: ownSettings))
   }
   if exists("Tests/\(room.name)Tests") {
-    let own: [Target.Dependency] = room.name == "TestSupport" ? ["TestSupport"] : [.init(stringLiteral: room.name), "TestSupport"]
+    let own: [Target.Dependency] =
+      room.name == "TestSupport" ? ["TestSupport"] : [.init(stringLiteral: room.name), "TestSupport"]
     targets.append(.testTarget(name: "\(room.name)Tests", dependencies: own + dependencies, swiftSettings: settings))
   }
 }

@@ -20,7 +20,9 @@ enum Terminal {
 
   /// Text without control characters, so that a name or a log line cannot move the cursor or recolour a terminal.
   static func clean(_ text: String) -> String {
-    String(String.UnicodeScalarView(text.unicodeScalars.map { ($0.value < 32 && $0 != "\t" && $0 != "\n") || $0.value == 127 ? "\u{FFFD}" : $0 }))
+    String(
+      String.UnicodeScalarView(
+        text.unicodeScalars.map { ($0.value < 32 && $0 != "\t" && $0 != "\n") || $0.value == 127 ? "\u{FFFD}" : $0 }))
   }
 
   /// Columns aligned under their headings.

@@ -70,7 +70,9 @@ import Testing
   }
 
   /// Every single bit of a small file: the rows come out as they were, or an error does.
-  @Test(arguments: zip(LanceFileVersion.allCases, [["int64", "utf8"], ["list", "struct"], ["long utf8", "constant", "all null"]]))
+  @Test(
+    arguments: zip(
+      LanceFileVersion.allCases, [["int64", "utf8"], ["list", "struct"], ["long utf8", "constant", "all null"]]))
   func everyFlippedBitIsNoticed(_ version: LanceFileVersion, _ names: [String]) throws {
     let (good, batch) = try sample(names, 30, version)
     var wrong: [String] = []
@@ -105,7 +107,8 @@ import Testing
     // Rows elsewhere are right; rows of the damaged block are refused, alone and among others.
     #expect(difference(try read.take(rows: [0, 1999]).columns[0], try column.take([0, 1999])) == nil)
     for attempt in [
-      { () throws -> RecordBatch in try read.take(rows: [488]) }, { try read.take(rows: [3, 490, 700]) }, { try read.read(rows: 0..<rows) },
+      { () throws -> RecordBatch in try read.take(rows: [488]) }, { try read.take(rows: [3, 490, 700]) },
+      { try read.read(rows: 0..<rows) },
     ] {
       let error = failure { _ = try attempt() }
       #expect(error?.code == .corruptData)
@@ -135,6 +138,8 @@ import Testing
     // A bit of a global buffer is noticed at open.
     var damaged = sink.bytes
     damaged[try #require(damaged.indices.first { Array(damaged[$0..<$0 + 20]) == [UInt8](repeating: 9, count: 20) }) + 5] ^= 1
-    #expect(failure { _ = try reader(damaged) }?.message == "test.lance: the file is damaged: its metadata does not match its checksum")
+    #expect(
+      failure { _ = try reader(damaged) }?.message
+        == "test.lance: the file is damaged: its metadata does not match its checksum")
   }
 }

@@ -27,7 +27,8 @@ import Testing
     var dry = options()
     dry.dryRun = true
     let planned = try location.cleanup(dry)
-    #expect(planned.isDryRun && planned.versionsRemoved == [1, 2, 3] && planned.versionsKept == [4] && planned.filesRemoved == 9)
+    #expect(
+      planned.isDryRun && planned.versionsRemoved == [1, 2, 3] && planned.versionsKept == [4] && planned.filesRemoved == 9)
     #expect(try files(location) == Set(before.map(\.path)))
     let report = try location.cleanup(options())
     #expect(!report.isDryRun && report.versionsRemoved == [1, 2, 3] && report.filesRemoved == 9)
@@ -55,7 +56,8 @@ import Testing
     _ = try location.createBranch("side", from: .number(2))
     var open: LanceTable? = try LanceTable(location, version: .number(3))
     let report = try location.cleanup(options())
-    #expect(report.versionsRemoved.isEmpty && report.inUse == [3] && report.named == [1, 2] && report.versionsKept == [1, 2, 3, 4])
+    #expect(
+      report.versionsRemoved.isEmpty && report.inUse == [3] && report.named == [1, 2] && report.versionsKept == [1, 2, 3, 4])
     #expect(try SampleRows.difference(try #require(open), [3]) == nil)
     // The same version opened twice, by another path: still in use after one of them is gone.
     let second = try LanceTable(TableLocation(location.store, "t.lance"), version: .number(3))
@@ -70,7 +72,10 @@ import Testing
   @Test func filesThatNobodyNeeds() throws {
     let location = try table()
     try LanceTable.write(SampleRows.reader([5]), to: location, mode: .append)
-    for path in ["data/orphan.lance", "_deletions/1-1-1.bin", "_indices/x/page_data.lance", "_transactions/9-x.txn", "_versions/1.manifest.0000000000000000.tmp"] {
+    for path in [
+      "data/orphan.lance", "_deletions/1-1-1.bin", "_indices/x/page_data.lance", "_transactions/9-x.txn",
+      "_versions/1.manifest.0000000000000000.tmp",
+    ] {
       try location.store.put("t.lance/\(path)", [1, 2, 3])
     }
     try location.store.put("t.lance/data/notes.txt", [1])
@@ -102,7 +107,8 @@ import Testing
     try location.store.put(path, [])
     let before = try files(location)
     let error = failure { _ = try location.cleanup(options()) }
-    #expect(error?.code == .corruptData && error?.message.hasSuffix("nothing is cleaned up before doctor has moved it away") == true)
+    #expect(
+      error?.code == .corruptData && error?.message.hasSuffix("nothing is cleaned up before doctor has moved it away") == true)
     #expect(try files(location) == before)
     _ = try location.doctor(repair: true)
     #expect(try location.cleanup(options()).versionsRemoved == [1, 3])

@@ -50,7 +50,9 @@ import Testing
 
   @Test func groupsKeepTheirPlaces() throws {
     // 4 and 4 rows join to 8; 30 rows are large enough; 3, 3, 3 and 3 rows become 10 and 2.
-    let location = try table([[0, 1, 2, 3], [4, 5, 6, 7], Array(8..<38), [38, 39, 40], [41, 42, 43], [44, 45, 46], [47, 48, 49]])
+    let location = try table([
+      [0, 1, 2, 3], [4, 5, 6, 7], Array(8..<38), [38, 39, 40], [41, 42, 43], [44, 45, 46], [47, 48, 49],
+    ])
     let report = try location.compact(options(target: 10))
     #expect(report.fragmentsRemoved == 6 && report.fragmentsAdded == 3 && report.rows == 20)
     let after = try LanceTable(location)
@@ -127,7 +129,7 @@ import Testing
         location.store,
         [
           // An append stays where it is; a delete in a fragment that is being rewritten starts the work anew.
-          { try LanceTable.write(SampleRows.reader([6]), to: location, mode: .append) },
+          { try LanceTable.write(SampleRows.reader([6]), to: location, mode: .append) }
         ]), location.folder)
     let report = try slow.compact()
     #expect(report.fragmentsRemoved == 3 && report.fragmentsAdded == 1)
@@ -141,14 +143,16 @@ import Testing
     #expect(try SampleRows.difference(LanceTable(location), [0, 1, 2, 4, 5, 6]) == nil)
     #expect(try LanceTable(location).fragments.count == 1)
     // Nothing of the first attempt is left.
-    let needed = Set(try VersionListing(location).versions.flatMap { version in
-      try location.manifest(version, .v2).manifest.fragments.flatMap(\.files).map { "t.lance/data/\($0.path)" }
-    })
+    let needed = Set(
+      try VersionListing(location).versions.flatMap { version in
+        try location.manifest(version, .v2).manifest.fragments.flatMap(\.files).map { "t.lance/data/\($0.path)" }
+      })
     #expect(Set(try location.store.list("t.lance/data", recursive: true).map(\.path)) == needed)
     // A table that is replaced meanwhile is not compacted.
     try LanceTable.write(SampleRows.reader([7]), to: location, mode: .append)
     let replaced = TableLocation(
-      Interrupted(location.store, [{ try LanceTable.write(SampleRows.reader([9]), to: location, mode: .overwrite) }]), location.folder)
+      Interrupted(location.store, [{ try LanceTable.write(SampleRows.reader([9]), to: location, mode: .overwrite) }]),
+      location.folder)
     #expect(failure { _ = try replaced.compact() }?.code == .versionConflict)
     #expect(try SampleRows.difference(LanceTable(location), [9]) == nil)
   }

@@ -123,8 +123,27 @@ import Testing
     }
   }
 
+  /// A kill between a branch's first version and its entry: the branch can be made again, unless somebody worked on it.
+  @Test func aBranchWhoseMakingWasCutShort() throws {
+    let location = TableLocation(MemoryStore(), Self.folder)
+    try TableStep.all[0].run(location)
+    try location.createBranch("side")
+    try location.store.delete(location.path("_refs/branches/side.json"))
+    #expect(try location.branchList().isEmpty)
+    try location.createBranch("side")
+    let side = try location.branch("side")
+    #expect(try TableStep.content(LanceTable(side)) == TableStep.content(LanceTable(location)))
+    #expect(failure { try location.createBranch("side") }?.code == .alreadyExists)
+    try LanceTable.write(TableStep.rows(0..<1), to: side, mode: .append)
+    try location.store.delete(location.path("_refs/branches/side.json"))
+    #expect(
+      failure { try location.createBranch("side") }?.message == "table 't' has files of a branch 'side' that is not listed")
+  }
+
   /// One failing call of the store, or all from there on.
-  @Test(arguments: FaultyStore.Moment.allCases, [false, true]) func failingStoreCalls(_ moment: FaultyStore.Moment, _ forGood: Bool) throws {
+  @Test(arguments: FaultyStore.Moment.allCases, [false, true]) func failingStoreCalls(
+    _ moment: FaultyStore.Moment, _ forGood: Bool
+  ) throws {
     let states = try states()
     for (done, step) in TableStep.all.enumerated() {
       var failing = 1

@@ -42,7 +42,8 @@ import Testing
     #expect(!report.isHealthy && report.latestVersion == 4 && report.lastGoodVersion == 3 && report.quarantined.isEmpty)
     #expect(report.findings.count == 1)
     let finding = try #require(report.findings.first)
-    #expect(finding.kind == .damagedManifest && finding.severity == .error && finding.path == manifest(4) && finding.version == 4)
+    #expect(
+      finding.kind == .damagedManifest && finding.severity == .error && finding.path == manifest(4) && finding.version == 4)
     #expect(finding.message.contains("is damaged"))
     #expect(try location.store.read(manifest(4)).array() == bytes)
     // The repair keeps the bytes and makes the table usable.
@@ -126,7 +127,9 @@ import Testing
     #expect(report.findings.map(\.severity).filter { $0 == .warning }.count == 3)
     #expect(report.findings.last?.message == "2 temporary files (3 bytes) of writers that stopped; cleanup removes old ones")
     _ = try location.doctor(repair: true)
-    #expect(String(decoding: try location.store.read("t.lance/_versions/latest_version_hint.json").array(), as: UTF8.self) == #"{"version":4}"#)
+    #expect(
+      String(decoding: try location.store.read("t.lance/_versions/latest_version_hint.json").array(), as: UTF8.self)
+        == #"{"version":4}"#)
     // An older hint is what a crash between manifest and hint leaves.
     try location.store.put("t.lance/_versions/latest_version_hint.json", Array(#"{"version":3}"#.utf8))
     #expect(try location.doctor().findings.first { $0.kind == .staleHint }?.severity == .note)

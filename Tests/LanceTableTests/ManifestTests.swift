@@ -66,7 +66,8 @@ struct ManifestTests {
       ]
     let content = [26, 0, 0, 0] + message + [20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0] + Array("LANC".utf8)
     #expect(Array(bytes[0..<12]) == [16, 0, 0, 0] + Array("MOONXXH3".utf8) && Array(bytes[20...]) == content)
-    #expect(Array(bytes[12..<20]) == withUnsafeBytes(of: content.withUnsafeBytes { Checksum.hash($0) }.littleEndian) { Array($0) })
+    #expect(
+      Array(bytes[12..<20]) == withUnsafeBytes(of: content.withUnsafeBytes { Checksum.hash($0) }.littleEndian) { Array($0) })
   }
 
   @Test func versionsTagsAndTimes() throws {

@@ -12,11 +12,14 @@ struct TableStep: Sendable {
 
   static func rows(_ ids: Range<Int>) throws -> InMemoryReader {
     let batch = try RecordBatch(
-      schema: schema, columns: [try Column.int64(ids.map { Int64($0) }), try Column.utf8(ids.map { $0 % 3 == 0 ? nil : "row \($0)" })])
+      schema: schema,
+      columns: [try Column.int64(ids.map { Int64($0) }), try Column.utf8(ids.map { $0 % 3 == 0 ? nil : "row \($0)" })])
     return InMemoryReader(schema: schema, [batch])
   }
 
-  private static func write(_ ids: Range<Int>, _ mode: WriteMode, rowsPerFile: Int = 1 << 20) -> @Sendable (TableLocation) throws -> Void {
+  private static func write(_ ids: Range<Int>, _ mode: WriteMode, rowsPerFile: Int = 1 << 20)
+    -> @Sendable (TableLocation) throws -> Void
+  {
     { location in
       var options = WriteOptions()
       options.maxRowsPerFile = rowsPerFile

@@ -36,7 +36,9 @@ import Testing
     let location = try table()
     let store = location.store
     // In the order of the fragments; names are random.
-    let data = try LanceTable(location).manifest.fragments.flatMap(\.files).compactMap { file in try store.head(location.path(of: file)) }
+    let data = try LanceTable(location).manifest.fragments.flatMap(\.files).compactMap { file in
+      try store.head(location.path(of: file))
+    }
     let deletion = try #require(store.list("t.lance/_deletions", recursive: true).first)
     func damage(_ path: String, _ change: (inout [UInt8]) -> Void) throws {
       var bytes = try store.read(path).array()
@@ -51,7 +53,9 @@ import Testing
     let report = try location.verify(.allVersions)
     #expect(!report.isGood && report.damagedCount == 4 && report.missingCount == 1 && report.goodCount == 3)
     func message(_ path: String) -> String? { report.files.first { $0.path == path }?.message }
-    #expect(message(data[0].path)?.hasPrefix("bytes 0 to ") == true && message(data[0].path)?.hasSuffix(" do not match their checksums") == true)
+    #expect(
+      message(data[0].path)?.hasPrefix("bytes 0 to ") == true
+        && message(data[0].path)?.hasSuffix(" do not match their checksums") == true)
     #expect(message(data[1].path) == "the file has \(data[1].size - 1) bytes, the manifest says \(data[1].size)")
     #expect(message(data[2].path) == "the file is missing")
     #expect(message(deletion.path)?.hasSuffix("is damaged: its bytes do not match their checksum") == true)

@@ -43,9 +43,13 @@ struct FaultTests {
         #expect(error == nil && failing > 1)
         break
       }
-      if let error { #expect(error.code == .ioError && error.message.contains(String(cString: strerror(code))), "call \(failing)") }
+      if let error {
+        #expect(error.code == .ioError && error.message.contains(String(cString: strerror(code))), "call \(failing)")
+      }
       let names = try plain.list("", recursive: true)
-      #expect(names.allSatisfy { !$0.path.hasSuffix(".tmp") } || (step == .putIfAbsent && error == nil), "call \(failing): \(names.map(\.path))")
+      #expect(
+        names.allSatisfy { !$0.path.hasSuffix(".tmp") } || (step == .putIfAbsent && error == nil),
+        "call \(failing): \(names.map(\.path))")
       for object in names where object.name == "old" { #expect(["old", "new"].contains(text(try plain.read(object.path)))) }
       for object in names where object.name == "fresh" {
         #expect(object.size == (step == .stream ? 300 << 10 : 0) + 3, "call \(failing)")
@@ -98,7 +102,8 @@ struct FaultTests {
     var seen: Set<String> = []
     for seed in 0..<200 {
       let disk = try cut.disk(.random(seed: UInt64(seed)))
-      seen.insert(try disk.list("", recursive: true).map { "\($0.name)=\(try disk.read($0.path).array())" }.joined(separator: ","))
+      seen.insert(
+        try disk.list("", recursive: true).map { "\($0.name)=\(try disk.read($0.path).array())" }.joined(separator: ","))
     }
     #expect(seen.isSuperset(of: ["", "f=[]", "f=[1, 2, 3]", "f=[0, 0, 0]", "f.tmp=[1, 2, 3]", "f=[1]"]))
     let synced = PowerCut(

@@ -30,8 +30,16 @@ extension TableLocation {
       throw Failure(.unsupported, "table '\(name)' has files in other folders; a branch of it is not supported")
     }
     let place = TableLocation(store, path("tree/\(branch)"))
-    guard try store.head(refPath(branch)) == nil, try VersionListing(place).latest == nil else {
+    guard try store.head(refPath(branch)) == nil else {
       throw Failure(.alreadyExists, "table '\(name)' has a branch '\(branch)' already")
+    }
+    // A branch without its entry is one whose making was cut short: it is made anew where nothing has happened on it.
+    let versions = try VersionListing(place).versions
+    if !versions.isEmpty {
+      guard versions == [number], try place.manifest(number, naming).transaction?.clone.branchName == branch else {
+        throw Failure(.alreadyExists, "table '\(name)' has files of a branch '\(branch)' that is not listed")
+      }
+      try store.delete(place.path("\(TableLocation.versions)/\(naming.name(of: number))"))
     }
     var base = PBBasePath()
     base.isDatasetRoot = true

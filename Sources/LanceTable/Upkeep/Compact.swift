@@ -34,7 +34,8 @@ package struct CompactReport: Sendable {
 
   package var json: JSONValue {
     [
-      "version": .int(Int64(clamping: version)), "changed": .bool(isChanged), "fragments_removed": .int(Int64(fragmentsRemoved)),
+      "version": .int(Int64(clamping: version)), "changed": .bool(isChanged),
+      "fragments_removed": .int(Int64(fragmentsRemoved)),
       "fragments_added": .int(Int64(fragmentsAdded)), "rows": .int(Int64(rows)),
       "deleted_rows_dropped": .int(Int64(deletedRowsDropped)), "bytes_before": .int(Int64(bytesBefore)),
       "bytes_after": .int(Int64(bytesAfter)),
@@ -74,7 +75,8 @@ extension TableLocation {
     }
     guard let committed, let done else {
       return CompactReport(
-        version: oldVersion, fragmentsRemoved: 0, fragmentsAdded: 0, rows: 0, deletedRowsDropped: 0, bytesBefore: 0, bytesAfter: 0)
+        version: oldVersion, fragmentsRemoved: 0, fragmentsAdded: 0, rows: 0, deletedRowsDropped: 0, bytesBefore: 0,
+        bytesAfter: 0)
     }
     let old = done.groups.flatMap(\.old)
     let new = done.groups.flatMap(\.new)

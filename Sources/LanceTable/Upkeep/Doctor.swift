@@ -113,7 +113,8 @@ private struct Examination {
     guard Set(manifests.map(\.scheme)).count > 1 else { return }
     let old = manifests.filter { $0.scheme == .v1 }
     let versions = old.map(\.version)
-    let canRepair = repair && old.allSatisfy { $0.file != nil } && !manifests.contains { $0.scheme == .v2 && versions.contains($0.version) }
+    let canRepair =
+      repair && old.allSatisfy { $0.file != nil } && !manifests.contains { $0.scheme == .v2 && versions.contains($0.version) }
     if canRepair {
       for object in old {
         let name = ManifestNaming.v2.name(of: object.version)

@@ -58,7 +58,9 @@ struct Submit: AsyncParsableCommand {
 func parseParams(_ text: String) throws(Failure) -> JSONValue {
   let value: JSONValue
   do { value = try JSONValue(parsing: text) } catch { throw Failure(.invalidArgument, "--params: \(error.message)") }
-  guard value.objectValue != nil else { throw Failure(.invalidArgument, "--params must be a JSON object such as '{\"epochs\": 3}'") }
+  guard value.objectValue != nil else {
+    throw Failure(.invalidArgument, "--params must be a JSON object such as '{\"epochs\": 3}'")
+  }
   return value
 }
 
@@ -125,7 +127,8 @@ struct Tasks: AsyncParsableCommand {
     }
     let tasks = try await client.call("GET", "/tasks?limit=1000")
     if options.json { return print(tasks.text(pretty: true)) }
-    let rows = (tasks.arrayValue ?? []).sorted { ($0["id"]?.stringValue ?? "", 0) < ($1["id"]?.stringValue ?? "", 0) }.map { task in
+    let rows = (tasks.arrayValue ?? []).sorted { ($0["id"]?.stringValue ?? "", 0) < ($1["id"]?.stringValue ?? "", 0) }.map {
+      task in
       [
         task["id"]?.stringValue ?? "", task["status"]?.stringValue ?? "", task["name"]?.stringValue ?? "",
         task["created_at"]?.stringValue ?? "", task["completed_at"]?.stringValue ?? "",
@@ -166,13 +169,16 @@ struct Logs: AsyncParsableCommand {
 }
 
 struct Cancel: AsyncParsableCommand {
-  static let configuration = CommandConfiguration(abstract: "Cancel a pending or running task.", discussion: "Example:\n  moonlake cancel task-003")
+  static let configuration = CommandConfiguration(
+    abstract: "Cancel a pending or running task.", discussion: "Example:\n  moonlake cancel task-003")
   @Argument(help: "Id of the task.") var id: String
   @OptionGroup var options: ServerOptions
 
   func run() async throws {
     let task = try await options.client().call("POST", "/tasks/\(segment(id))/cancel")
-    print(options.json ? task.text(pretty: true) : "\(id)  \(task["status"] == "running" ? "stopping" : task["status"]?.stringValue ?? "")")
+    print(
+      options.json
+        ? task.text(pretty: true) : "\(id)  \(task["status"] == "running" ? "stopping" : task["status"]?.stringValue ?? "")")
   }
 }
 
@@ -185,9 +191,11 @@ struct Datasets: AsyncParsableCommand {
     if options.json { return print(items.text(pretty: true)) }
     let rows = (items.arrayValue ?? []).map { item in
       [
-        item["id"]?.stringValue ?? "", item["num_rows"]?.intValue.map(String.init) ?? "", item["version"]?.intValue.map(String.init) ?? "",
+        item["id"]?.stringValue ?? "", item["num_rows"]?.intValue.map(String.init) ?? "",
+        item["version"]?.intValue.map(String.init) ?? "",
         item["bytes"]?.intValue.map { Quantity.text(bytes: Int($0)) } ?? "",
-        (item["schema"]?.objectValue.map { Array($0) } ?? []).map { "\($0.0): \($0.1.stringValue ?? "")" }.joined(separator: ", "),
+        (item["schema"]?.objectValue.map { Array($0) } ?? []).map { "\($0.0): \($0.1.stringValue ?? "")" }.joined(
+          separator: ", "),
       ]
     }
     print(rows.isEmpty ? "no data sets yet" : Terminal.table(["ID", "ROWS", "VERSION", "SIZE", "SCHEMA"], rows))

@@ -13,7 +13,8 @@ struct Worker: ParsableCommand {
     let events = EventChannel(descriptor: 3)
     let input = LineReader(descriptor: STDIN_FILENO)
     guard let line = input.next() else {
-      throw Failure(.invalidArgument, "worker is started by the server; the job is missing on stdin. To run a script: moonlake run SCRIPT")
+      throw Failure(
+        .invalidArgument, "worker is started by the server; the job is missing on stdin. To run a script: moonlake run SCRIPT")
     }
     do {
       let job = try ScriptJob(message: try JSONValue(parsing: line))

@@ -18,6 +18,8 @@ struct Room {
   /// Loops over elements: optimised in debug builds too and for x86-64-v3 where that is the machine; checks stay on.
   var isOptimised = false
   var isExecutable = false
+  /// Left out unless `MOONLAKE_ROOMS` names it.
+  var isExtra = false
   /// Files and folders of the room that are not compiled.
   var leavesOut: [String] = []
 }
@@ -67,10 +69,14 @@ let house: [Room] = [
   Room(
     name: "LanceTable", layer: 5, needs: ["LanceFile", "LanceProto", "Columnar", "ObjectStore", "Core", "CZstd"],
     libraries: [.protobuf]),
+  Room(
+    name: "LanceIndex", layer: 6,
+    needs: ["LanceTable", "LanceFile", "LanceProto", "Compute", "Columnar", "TensorKernels", "ObjectStore", "Core"],
+    libraries: [.protobuf], isOptimised: true),
   Room(name: "Engine", layer: 5, needs: ["Plan", "Compute", "Columnar", "Core"]),
   Room(
-    name: "DataFrames", layer: 6,
-    needs: ["Engine", "Plan", "Compute", "LanceTable", "LanceFile", "Columnar", "ObjectStore", "Core"],
+    name: "DataFrames", layer: 7,
+    needs: ["LanceIndex", "Engine", "Plan", "Compute", "LanceTable", "LanceFile", "Columnar", "ObjectStore", "Core"],
     isOptimised: true),
   Room(name: "Lake", layer: 6, needs: ["LanceTable", "LanceFile", "Columnar", "ObjectStore", "Core"]),
   // number tower
@@ -80,7 +86,7 @@ let house: [Room] = [
   Room(name: "LuaHost", layer: 2, needs: ["Core", "CLuaHost", "CLua"]),
   Room(name: "LuaTensor", layer: 7, needs: ["LuaHost", "Tensors", "TensorKernels", "Core"]),
   Room(
-    name: "LuaData", layer: 7,
+    name: "LuaData", layer: 8,
     needs: ["LuaHost", "DataFrames", "Engine", "Plan", "Compute", "Lake", "LanceTable", "Columnar", "ObjectStore", "Core"]),
   Room(name: "LuaSystem", layer: 7, needs: ["LuaHost", "CZlib", "Core"], libraries: [.crypto]),
   Room(
@@ -89,7 +95,7 @@ let house: [Room] = [
       .hummingbird, .nioCore, .nioPosix, .nioHTTP1, .nioHTTPTypes, .nioHTTPTypesHTTP1, .httpTypes, .logging, .lifecycle,
     ]),
   Room(
-    name: "Script", layer: 8,
+    name: "Script", layer: 9,
     needs: [
       "LuaTensor", "LuaData", "LuaSystem", "LuaServe", "LuaHost", "Tensors", "TensorKernels", "DataFrames", "Lake",
       "LanceTable", "Columnar",
@@ -98,13 +104,16 @@ let house: [Room] = [
   // service tower
   Room(name: "Tasks", layer: 2, needs: ["Core"], libraries: [.grdb, .logging]),
   Room(
-    name: "Server", layer: 7, needs: ["Tasks", "Lake", "LanceTable", "Columnar", "ObjectStore", "Core"],
+    name: "Server", layer: 8, needs: ["Tasks", "Lake", "LanceTable", "Columnar", "ObjectStore", "Core"],
     libraries: [
       .hummingbird, .hummingbirdCore, .nioCore, .nioPosix, .nioHTTP1, .nioHTTPTypes, .httpTypes, .logging, .lifecycle, .signals,
     ]),
+  // measured by Benchmarks/vector
+  Room(
+    name: "VectorBench", layer: 7, needs: ["LanceIndex", "LanceTable", "ObjectStore", "Core"], isExecutable: true, isExtra: true),
   // composition root
   Room(
-    name: "moonlake", layer: 9,
+    name: "moonlake", layer: 10,
     needs: [
       "Script", "Server", "Tasks", "Lake", "LuaHost", "LuaTensor", "LuaData", "LuaSystem", "LuaServe", "DataFrames",
       "LanceTable",
@@ -130,7 +139,7 @@ for room in house {
 
 // The rooms asked for, and what they stand on.
 let environment = ProcessInfo.processInfo.environment
-var wanted = Set(house.map(\.name) + systemLibraries.map(\.name) + ["CLuaHost", "CLua"])
+var wanted = Set(house.filter { !$0.isExtra }.map(\.name) + systemLibraries.map(\.name) + ["CLuaHost", "CLua"])
 if let focus = environment["MOONLAKE_ROOMS"], !focus.isEmpty {
   wanted = []
   var pending = focus.split(separator: ",").map(String.init) + ["TestSupport"]

@@ -129,6 +129,12 @@ package final class LanceFileReader: Sendable {
     return LanceProjection(fields: trees, columnOfField: columnOfField, schema: Schema(trees.map(\.field), metadata: metadata))
   }
 
+  /// The first rows of the pages of column `i`, ascending: reads that stay within a page can share the file's memory.
+  package func pageStarts(column i: Int) throws(Failure) -> [Int] {
+    guard version != .v2_0, i >= 0, i < columnCount else { return [] }
+    do throws(Failure) { return try column(i).pages.map(\.first) } catch { throw error.context(path) }
+  }
+
   /// Column `i`, its metadata parsed.
   func column(_ i: Int) throws(Failure) -> FileColumn {
     if let known = columns.withLock({ $0[i] }) { return known }

@@ -95,7 +95,7 @@ extension LanceTable {
 
   // MARK: parts
 
-  private func wanted(_ names: [String]?) throws(Failure) -> [TableField] {
+  func wanted(_ names: [String]?) throws(Failure) -> [TableField] {
     guard let names else { return fields }
     var wanted: [TableField] = []
     for (i, name) in names.enumerated() {
@@ -114,7 +114,7 @@ extension LanceTable {
   }
 
   /// The fragment that holds live row `position`, which exists.
-  private func fragmentIndex(ofRow position: Int) -> Int {
+  func fragmentIndex(ofRow position: Int) -> Int {
     // The last fragment that begins at or before the row: empty ones before it begin at the same row.
     var low = 0
     var high = firstRows.count
@@ -155,7 +155,7 @@ extension LanceTable {
   }
 
   /// Reads each of the fragment's files that holds wanted columns, and puts the columns in their order.
-  private func assemble(
+  func assemble(
     _ fragment: TableFragment, _ wanted: [TableField], count: Int,
     _ read: (LanceFileReader, LanceProjection) throws(Failure) -> RecordBatch
   ) throws(Failure) -> RecordBatch {

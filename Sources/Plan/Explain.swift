@@ -29,6 +29,7 @@ extension LogicalPlan {
     case .scan(let source, let columns, let filters, let limit):
       var text = "scan \(source.label): \(columns.isEmpty ? "no columns" : columns.joined(separator: ", "))"
       if let filter = Expr.conjunction(filters) { text += "; filter \(filter)" }
+      if let note = source.note(filters) { text += "; \(note)" }
       if let limit { text += "; limit \(limit)" }
       return text
     case .project(_, let exprs): return exprs.isEmpty ? "project nothing" : "project \(LogicalPlan.list(exprs))"

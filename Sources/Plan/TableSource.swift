@@ -10,8 +10,14 @@ package protocol TableSource: AnyObject, Sendable {
   var rowCount: Int? { get }
   /// True when a scan applies `filter` itself, exactly: no row that fails it comes out, and the engine need not test again.
   func accepts(_ filter: Expr) -> Bool
+  /// What the source does about `filters` besides testing rows, for `explain`: the index that is asked; nil: nothing.
+  func note(_ filters: [Expr]) -> String?
   /// Starts reading.
   func scan(_ request: ScanRequest) throws(Failure) -> any TableScan
+}
+
+extension TableSource {
+  package func note(_ filters: [Expr]) -> String? { nil }
 }
 
 /// What a scan is asked for.

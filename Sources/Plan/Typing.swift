@@ -33,7 +33,7 @@ extension Literal {
   }
 
   /// One row holding the value, as `type`.
-  func column(_ type: DataType) throws(Failure) -> Column {
+  package func column(_ type: DataType) throws(Failure) -> Column {
     let plain: Column
     switch self {
     case .null: return try Column.nulls(type, count: 1)

@@ -12,8 +12,6 @@ import ObjectStore
 //   {"op":"batch", as "search"}                                                        all queries in one call
 //   {"op":"recall","path":P,"column":C,"k":k,"probes":n,"refine":n}
 
-var tables: [String: LanceTable] = [:]
-
 func location(_ path: String) throws(Failure) -> TableLocation {
   let url = URL(filePath: path)
   return TableLocation(try LocalStore(root: url.deletingLastPathComponent().path), url.lastPathComponent)
@@ -21,15 +19,14 @@ func location(_ path: String) throws(Failure) -> TableLocation {
 
 func seconds(_ time: Duration) -> JSONValue { .double(time / .seconds(1)) }
 
-/// User and system time of this process so far.
+/// Processor time of all threads of this process so far.
 func processorSeconds() -> Double {
-  var usage = rusage()
-  getrusage(RUSAGE_SELF, &usage)
-  func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime)
+  var time = timespec()
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+  return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
 }
 
-func answer(_ command: JSONValue) throws(Failure) -> JSONValue {
+func answer(_ command: JSONValue, _ tables: inout [String: LanceTable]) throws(Failure) -> JSONValue {
   func text(_ key: String) -> String { command[key]?.stringValue ?? "" }
   func number(_ key: String, _ other: Int) -> Int { command[key]?.intValue.map { Int($0) } ?? other }
   let clock = ContinuousClock()
@@ -82,8 +79,9 @@ func answer(_ command: JSONValue) throws(Failure) -> JSONValue {
   return ["seconds": .array(times), "rows": .array(rows)]
 }
 
+var tables: [String: LanceTable] = [:]
 while let line = readLine() {
   var reply: JSONValue
-  do { reply = try answer(try JSONValue(parsing: Array(line.utf8))) } catch { reply = ["error": .string("\(error)")] }
+  do { reply = try answer(try JSONValue(parsing: Array(line.utf8)), &tables) } catch { reply = ["error": .string("\(error)")] }
   FileHandle.standardOutput.write(Data(reply.text().utf8 + [10]))
 }

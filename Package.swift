@@ -110,7 +110,8 @@ let house: [Room] = [
     ]),
   // measured by Benchmarks/vector
   Room(
-    name: "VectorBench", layer: 7, needs: ["LanceIndex", "LanceTable", "ObjectStore", "Core"], isExecutable: true, isExtra: true),
+    name: "VectorBench", layer: 7, needs: ["LanceIndex", "LanceTable", "ObjectStore", "Core"], isExecutable: true, isExtra: true
+  ),
   // composition root
   Room(
     name: "moonlake", layer: 10,

@@ -229,6 +229,31 @@ struct OperationInteropTests {
     }
   }
 
+  /// An index of theirs finds the right rows after each operation of ours; where its column is gone, it is too.
+  @Test func theirIndexAfterOurs() throws {
+    let (_, location, path, python) = try place()
+    for (name, run) in OperationRows.operations {
+      try location.store.deleteTree("t.lance")
+      try python.call("write", .string(path), .array((0..<10).map { .int($0) }), "create")
+      try python.call("write", .string(path), .array((10..<20).map { .int($0) }), "append")
+      try python.call("do", .string(path), "index")
+      try run(location)
+      let isGone = ["overwrite", "restore 1"].contains(name)
+      #expect(try python.call("indices", .string(path)) == (isGone ? [] : ["id_idx"]), "after our \(name)")
+      #expect(try LanceTable(location).indexEntries().map(\.name) == (isGone ? [] : ["id_idx"]))
+      if isGone { continue }
+      // Compacted fragments leave the index: it covers nothing then.
+      try python.call("look-up", .string(path), .bool(name != "compact"))
+      let same = RowUpdate(columns: ["label"], reads: ["label"]) { batch throws(Failure) in batch.columns }
+      _ = try location.update(same, where: OperationRows.ids { $0 == 6 || $0 == 16 })
+      try python.call("look-up", .string(path), .bool(name != "compact"))
+    }
+    _ = try location.castColumn("id", to: .int32) { column throws(Failure) in
+      try Column.int32(values(column, Int64.self).map { Int32($0) })
+    }
+    #expect(try python.call("indices", .string(path)) == [])
+  }
+
   @Test func tagsAndSettings() throws {
     let (_, location, path, python) = try place()
     try LanceTable.write(OperationRows.reader(Array(0..<10)), to: location, mode: .create)

@@ -124,6 +124,15 @@ def run(command, path, *rest):
         lance.dataset(path).shallow_clone(rest[0], lance.dataset(path).version)
     elif command == "config":
         return lance.dataset(path).config()
+    elif command == "look-up":
+        # Every id through the index, and every row of the scan: both say the same.
+        table = lance.dataset(path)
+        plan = table.scanner(filter="id = 3").explain_plan()
+        assert ("ScalarIndexQuery" in plan) == rest[0], plan
+        everything = table.to_table().to_pylist()
+        for i in [*range(-1, 21), 100, 101, 200]:
+            found = table.to_table(filter=f"id = {i}").to_pylist()
+            assert found == [r for r in everything if r["id"] == i], (i, found)
     elif command == "indices":
         return [index["name"] for index in lance.dataset(path).list_indices()]
     else:

@@ -9,12 +9,7 @@ extension TableLocation {
   /// Deletes the rows where `condition` is true.
   /// - Throws: `COLUMN_NOT_FOUND`, `TYPE_MISMATCH` when it is not Boolean, and what `change` throws.
   package func delete(where condition: Expr, options: ChangeOptions = ChangeOptions()) throws(Failure) -> ChangeReport {
-    try change(options: options) { table throws(Failure) in
-      let filter = try RowFilter(condition, in: table)
-      return RowChange(.delete(predicate: filter.text), columns: filter.columns) { batch throws(Failure) in
-        RowDecision(deleted: try filter.matching(batch))
-      }
-    }
+    try delete(options: options) { table throws(Failure) in try RowFilter(condition, in: table) }
   }
 
   /// Sets columns to the values of expressions in the rows where `condition` is true (nil: all). All expressions see the old values.
@@ -27,17 +22,17 @@ extension TableLocation {
     for (i, (column, _)) in assignments.enumerated() where assignments[..<i].contains(where: { $0.column == column }) {
       throw Failure(.invalidArgument, "update of table '\(name)' sets column '\(column)' twice")
     }
-    return try change(options: options) { table throws(Failure) in
+    return try update(options: options) { table throws(Failure) in
       var setters: [Setter] = []
       for (column, value) in assignments { setters.append(try Setter(column, value, in: table)) }
-      let filter = try condition.map { condition throws(Failure) in try RowFilter(condition, in: table) } ?? .all
-      return RowChange(.update(columns: setters.map(\.name)), columns: filter.columns) { batch throws(Failure) in
-        RowDecision(rewritten: try filter.matching(batch))
-      } rewrite: { old, _ throws(Failure) in
+      let known = setters
+      let values = RowUpdate(columns: known.map(\.name), reads: table.schema.names) { batch throws(Failure) in
         var columns: [Column] = []
-        for setter in setters { columns.append(try setter.column(old)) }
-        return try old.replacing(setters.map(\.name), by: columns)
+        for setter in known { columns.append(try setter.column(batch)) }
+        return columns
       }
+      guard let condition else { return (values, nil) }
+      return (values, try RowFilter(condition, in: table))
     }
   }
 }
@@ -59,7 +54,7 @@ extension RowFilter {
 }
 
 /// One column that is set to an expression's value.
-private struct Setter {
+private struct Setter: Sendable {
   let name: String
   private let value: Expr
   private let field: Field

@@ -17,6 +17,7 @@ struct ColumnFiles {
   let values: (RecordBatch) throws(Failure) -> [Column]
   let files: NewFiles
   private let schema: Schema
+  private let batchRows: Int
 
   init(
     _ table: LanceTable, fields: [PBField], reads: [String], files: NewFiles,
@@ -28,6 +29,7 @@ struct ColumnFiles {
     self.files = files
     self.values = values
     schema = try LanceSchema.schema(of: fields)
+    batchRows = min(table.batchRows(of: reads), LanceTable.batchRows(of: schema.fields))
   }
 
   /// The new file of a fragment.
@@ -37,7 +39,6 @@ struct ColumnFiles {
       table.location, fields: fields, metadata: table.schema.metadata,
       version: try LanceFileVersion.named(table.fileVersion))
     do throws(Failure) {
-      let batchRows = min(table.batchRows(of: reads), LanceTable.batchRows(of: schema.fields))
       var fillers: [Column]?
       var start = 0
       while start < fragment.physicalRows {

@@ -11,6 +11,9 @@ struct RowChanger {
   private let change: RowChange
   private let plan: WritePlan
   private let writer: FragmentWriter
+  /// Rows of a batch: of the columns looked at, and of all.
+  private let batchRows: Int
+  private let wideBatchRows: Int
   private(set) var masks: [RowMask] = []
   private(set) var inserted = 0
   private(set) var updated = 0
@@ -21,6 +24,8 @@ struct RowChanger {
     self.files = files
     self.change = change
     plan = try WritePlan(rewriting: table)
+    batchRows = table.batchRows(of: change.columns)
+    wideBatchRows = table.batchRows(of: table.schema.names)
     writer = FragmentWriter(location: table.location, plan: plan, maxRows: max(1, options.maxRowsPerFile))
   }
 
@@ -58,7 +63,6 @@ struct RowChanger {
 
   private mutating func visit(_ fragment: TableFragment) throws(Failure) {
     let deletions = try table.cache.deletions(fragment, table.location)
-    let batchRows = table.batchRows(of: change.columns)
     var gone: [UInt32] = []
     var start = 0
     while start < fragment.rowCount {
@@ -80,10 +84,9 @@ struct RowChanger {
   /// Writes what the rewritten rows become, some at a time: rows may be wide.
   private func rewrite(_ fragment: TableFragment, _ decision: RowDecision, from start: Int) throws(Failure) {
     let all = decision.rewritten
-    let most = table.batchRows(of: table.schema.names)
     var next = 0
     while next < all.count {
-      let part = next..<min(all.count, next + most)
+      let part = next..<min(all.count, next + wideBatchRows)
       let positions = all[part].map { start + Int($0) }
       let old = try table.read(fragment: fragment.position, rows: .positions(positions))
       let sources = decision.sources.isEmpty ? [] : Array(decision.sources[part])

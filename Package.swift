@@ -60,6 +60,8 @@ let house: [Room] = [
   Room(name: "Columnar", layer: 2, needs: ["Core"]),
   Room(name: "ObjectStore", layer: 2, needs: ["Core"]),
   Room(name: "TestSupport", layer: 3, needs: ["ObjectStore", "Core"]),
+  Room(
+    name: "ObjectStoreS3", layer: 3, needs: ["ObjectStore", "Core"], libraries: [.httpClient, .crypto, .nioCore, .nioPosix, .nioHTTP1]),
   Room(name: "Compute", layer: 3, needs: ["Columnar", "Core"], isOptimised: true),
   Room(name: "LanceProto", layer: 3, libraries: [.protobuf], leavesOut: ["Protos"]),
   Room(
@@ -118,7 +120,7 @@ let house: [Room] = [
     needs: [
       "Script", "Server", "Tasks", "Lake", "LuaHost", "LuaTensor", "LuaData", "LuaSystem", "LuaServe", "DataFrames",
       "LanceTable",
-      "Columnar", "ObjectStore", "Tensors", "TensorKernels", "Core", "CEdit", "CLuaHost",
+      "Columnar", "ObjectStoreS3", "ObjectStore", "Tensors", "TensorKernels", "Core", "CEdit", "CLuaHost",
     ],
     libraries: [.arguments, .yams, .httpClient, .logging, .lifecycle, .nioCore, .nioHTTP1], isExecutable: true),
 ]

@@ -66,6 +66,13 @@ package final class DataLake: Sendable {
     return String(rest)
   }
 
+  /// Whether the object at `path` is one that is written once, under a name that is never used again: data and index files, which
+  /// have random names. (Manifests have none: a table that was deleted may be made anew.)
+  package static func neverChanges(_ path: String) -> Bool {
+    let parts = path.split(separator: "/")
+    return parts.count > 2 && parts.dropLast().contains { $0 == "data" || $0 == "_indices" }
+  }
+
   /// Where table `id` of `kind` lies, whether it exists or not.
   package func location(_ kind: LakeKind, _ id: String) -> TableLocation {
     TableLocation(store, "\(kind.rawValue)/\(id).lance")

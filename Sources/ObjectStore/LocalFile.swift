@@ -141,6 +141,18 @@ struct LocalFile: ~Copyable {
     throw failure("sync", path, store: "/")
   }
 
+  /// Marks a file as used now; a file that is gone is no error.
+  static func touch(_ path: String) { utimensat(AT_FDCWD, path, nil, 0) }
+
+  /// Makes a directory readable for its owner only.
+  /// - Throws: `IO_ERROR` when it belongs to somebody else, who could put files into it.
+  static func makePrivate(_ path: String) throws(Failure) {
+    var info = stat()
+    guard stat(path, &info) == 0 else { throw failure("look at", path, store: "/") }
+    guard info.st_uid == geteuid() else { throw Failure(.ioError, "directory '\(path)' belongs to another user") }
+    guard chmod(path, 0o700) == 0 else { throw failure("protect", path, store: "/") }
+  }
+
   /// The names in a directory; nil when it does not exist.
   static func names(in path: String) throws(Failure) -> [String]? {
     guard let stream = opendir(path) else {

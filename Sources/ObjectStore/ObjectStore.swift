@@ -1,10 +1,11 @@
 package import Core
 
-// ObjectStore: named byte objects below one root, the only door from the lake to a disk (later: S3).
+// ObjectStore: named byte objects below one root, the only door from the lake to a disk or bucket (room ObjectStoreS3).
 //
 //   ObjectStore     the protocol: read, head, list, put, put-if-absent, streamed write, delete, trees
 //   LocalStore      a directory; reads are memory maps, writes are durable before they are seen
 //   MemoryStore     a dictionary, for tests and scratch tables
+//   CachedStore     another store, read through a directory of this machine
 //
 // A path is relative to the root: parts joined by `/`, none of them empty, `.` or `..` (`ObjectPath.check`).
 
@@ -16,12 +17,15 @@ package struct ObjectInfo: Sendable, Hashable {
   package let size: Int
   package let modified: Instant
   package let isFolder: Bool
+  /// Different for every content that the path ever had; nil when the store has no such thing.
+  package let tag: String?
 
-  package init(path: String, size: Int, modified: Instant, isFolder: Bool = false) {
+  package init(path: String, size: Int, modified: Instant, isFolder: Bool = false, tag: String? = nil) {
     self.path = path
     self.size = size
     self.modified = modified
     self.isFolder = isFolder
+    self.tag = tag
   }
 
   /// The last part of the path.
@@ -73,9 +77,16 @@ package protocol ObjectStore: AnyObject, Sendable {
   /// Removes a folder with all that is in it; no error when there is none.
   func deleteTree(_ folder: String) throws(Failure)
 
-  /// Renames a folder. Local and memory stores do so in one step.
+  /// Renames a folder; in one step if `movesAtOnce`, else others may see it half done.
   /// - Throws: `FILE_NOT_FOUND` when there is no folder `from`, `ALREADY_EXISTS` when `to` is taken.
   func moveTree(_ folder: String, to: String) throws(Failure)
+
+  /// Whether `moveTree` is one step. True for directories and memory.
+  var movesAtOnce: Bool { get }
+}
+
+extension ObjectStore {
+  package var movesAtOnce: Bool { true }
 }
 
 /// Collects the bytes of one new object. Nothing can be seen under its name before `finish` returns; a writer that is

@@ -1,4 +1,5 @@
 package import Core
+package import Lake
 
 /// One run of a script: what, on what, with what it may touch. All paths are absolute.
 package struct ScriptJob: Sendable {
@@ -12,8 +13,10 @@ package struct ScriptJob: Sendable {
   package var input = ""
   package var output = ""
   package var params = JSONObject()
-  /// The lake's root (`lance_storage`).
+  /// The lake's root (`lance_storage`); of a lake that `openLake` opens, its name.
   package var lake: String
+  /// Opens a lake that is no directory; nil: the lake is the directory `lake`.
+  package var openLake: (@Sendable () throws(Failure) -> DataLake)?
   /// How the lake's root is written in paths that people see.
   package var lakeShownAs: String?
   /// Folders that scripts may read.

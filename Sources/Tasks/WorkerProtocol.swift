@@ -52,17 +52,20 @@ package enum WorkerEvent: Sendable, Hashable {
 
 /// Where a worker finds things; the same for all jobs of a server.
 package struct WorkerPlaces: Sendable {
-  /// Absolute paths.
+  /// Absolute paths; of a lake in a bucket, `s3://BUCKET/PREFIX`.
   package var scriptRoot: String
   package var lake: String
   package var dataRoots: [String]
   package var luaLib: String
+  /// How a lake in a bucket is reached, for the worker to understand; nil when `lake` is a directory. No secrets.
+  package var storage: JSONValue?
 
-  package init(scriptRoot: String, lake: String, dataRoots: [String] = [], luaLib: String) {
+  package init(scriptRoot: String, lake: String, dataRoots: [String] = [], luaLib: String, storage: JSONValue? = nil) {
     self.scriptRoot = scriptRoot
     self.lake = lake
     self.dataRoots = dataRoots
     self.luaLib = luaLib
+    self.storage = storage
   }
 }
 
@@ -70,13 +73,14 @@ extension Job {
   /// The first line for the worker.
   func line(_ places: WorkerPlaces) -> [UInt8] {
     let script = request.script.hasPrefix("/") ? request.script : places.scriptRoot + "/" + request.script
-    let job: JSONValue = [
+    var job: JSONObject = [
       "task": .string(task), "attempt": .int(Int64(attempt)), "name": .string(request.name), "script": .string(script),
       "script_root": .string(places.scriptRoot), "input": .string(request.input), "output": .string(request.output),
       "params": request.params, "lake": .string(places.lake), "data_roots": .array(places.dataRoots.map { .string($0) }),
       "lualib": .string(places.luaLib), "limits": limits.json,
     ]
-    return job.utf8() + [10]
+    if let storage = places.storage { job["storage"] = storage }
+    return JSONValue.object(job).utf8() + [10]
   }
 
   static let cancelLine = Array(#"{"command":"cancel"}"#.utf8) + [10]

@@ -1,5 +1,6 @@
 // Room TestSupport: what the tests of several rooms share. No program links it.
 //
+//   StoreConformance    the rules of `ObjectStore`, for every store
 //   FaultPlan           says which call fails
 //   FaultyStore         an object store whose n-th call fails
 //   FaultyFileSystem    a disk whose n-th system call fails, for LocalStore

@@ -25,6 +25,7 @@ struct Configuration: Sendable {
   var headerTimeoutSeconds = 10.0
   var idleTimeoutSeconds = 60.0
   var maxConnections = 1000
+  var storage = StorageSettings()
 
   /// The folder that relative paths are relative to.
   var baseDirectory = FileManager.default.currentDirectoryPath
@@ -97,7 +98,8 @@ struct Configuration: Sendable {
               ["body_limit", "header_timeout", "idle_timeout", "max_connections"].map { "http." + $0 })
           }
         }
-      default: throw reader.unknown(section, keys, ["server", "tasks", "http"])
+      case "storage": try storage.apply(keys, reader)
+      default: throw reader.unknown(section, keys, ["server", "tasks", "http", "storage"])
       }
     }
   }
@@ -118,8 +120,8 @@ struct Configuration: Sendable {
     return URL(fileURLWithPath: absolute).standardizedFileURL.path
   }
 
-  var storageDirectory: String { resolve(storagePath) }
-  var stateDirectory: String { resolve(statePath ?? storagePath + "/.moonlake") }
+  /// The server's own files: beside the data, or in `.moonlake` here when the lake is a bucket.
+  var stateDirectory: String { resolve(statePath ?? (isBucket ? "./.moonlake" : storagePath + "/.moonlake")) }
   var scriptDirectory: String { resolve(scriptRoot) }
   var dataDirectories: [String] { dataRoots.map(resolve) }
   var webDirectory: String { Resources.directory("web", configured: webPath.map(resolve)) }
@@ -153,7 +155,7 @@ enum Resources {
 }
 
 /// Typed access to YAML nodes with errors that name file, line and key.
-private struct YAMLReader {
+struct YAMLReader {
   let file: String
 
   func failure(_ key: String, _ node: Node, _ what: String) -> Failure {
@@ -179,6 +181,14 @@ private struct YAMLReader {
   func string(_ node: Node, _ key: String) throws(Failure) -> String {
     guard case .scalar(let scalar) = node, !scalar.string.isEmpty else { throw failure(key, node, "expected text") }
     return scalar.string
+  }
+
+  func bool(_ node: Node, _ key: String) throws(Failure) -> Bool {
+    switch try string(node, key) {
+    case "true": return true
+    case "false": return false
+    default: throw failure(key, node, "expected true or false")
+    }
   }
 
   func strings(_ node: Node, _ key: String) throws(Failure) -> [String] {

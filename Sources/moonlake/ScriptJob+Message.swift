@@ -6,6 +6,11 @@ import LuaSystem
 import Script
 
 extension ScriptJob {
+  /// The job's lake is `bucket`.
+  mutating func lie(in bucket: BucketLake) {
+    openLake = { () throws(Failure) in try bucket.open() }
+  }
+
   /// The job line of the worker protocol.
   /// - Throws: `INVALID_REQUEST` naming the member that is missing or of the wrong type.
   init(message: JSONValue) throws(Failure) {
@@ -25,6 +30,7 @@ extension ScriptJob {
     wallLimitSeconds = message["limits"]?["wall_s"]?.doubleValue
     cpuLimitSeconds = message["limits"]?["cpu_s"]?.doubleValue
     memoryLimitBytes = (message["limits"]?["memory_bytes"]?.intValue).map { Int($0) }
+    if let storage = message["storage"] { lie(in: try BucketLake(json: storage)) }
   }
 }
 
@@ -40,9 +46,11 @@ extension Failure {
 
 extension Configuration {
   /// A job with this configuration's roots and limits.
-  func job(script: String, scriptRoot: String) -> ScriptJob {
-    var job = ScriptJob(script: script, scriptRoot: scriptRoot, lake: storageDirectory, luaLib: luaLibDirectory)
+  func job(script: String, scriptRoot: String) throws(Failure) -> ScriptJob {
+    let place = try lakePlace()
+    var job = ScriptJob(script: script, scriptRoot: scriptRoot, lake: place.name, luaLib: luaLibDirectory)
     job.lakeShownAs = shownStorage
+    if case .bucket(let bucket) = place { job.lie(in: bucket) }
     job.dataRoots = dataDirectories
     job.wallLimitSeconds = wallLimitSeconds
     job.cpuLimitSeconds = cpuLimitSeconds
@@ -58,7 +66,7 @@ extension Configuration {
     }
     let root = realPath(scriptDirectory) ?? scriptDirectory
     let folder = URL(fileURLWithPath: file).deletingLastPathComponent().path
-    var job = job(script: file, scriptRoot: file.hasPrefix(root + "/") ? root : folder)
+    var job = try job(script: file, scriptRoot: file.hasPrefix(root + "/") ? root : folder)
     job.name = URL(fileURLWithPath: file).deletingPathExtension().lastPathComponent
     job.dataRoots.append(here)
     if let named = realPath(input) { job.dataRoots.append(named) }
@@ -67,7 +75,7 @@ extension Configuration {
 
   /// A Lua state over this lake without a script: the REPL, tests.
   func environment(root: String, events: any TaskEvents, print: @escaping (String) -> Void) throws(Failure) -> ScriptEnvironment {
-    var job = job(script: "", scriptRoot: root)
+    var job = try job(script: "", scriptRoot: root)
     job.dataRoots.append(FileManager.default.currentDirectoryPath)
     return try ScriptEnvironment(job, events: events, print: print)
   }

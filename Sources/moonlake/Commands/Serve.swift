@@ -34,13 +34,13 @@ struct Serve: AsyncParsableCommand {
     logger.logLevel = level
 
     try settings.makeFolders()
-    let lake = try DataLake(root: settings.storageDirectory, shownAs: settings.shownStorage)
+    let lake = try settings.openLake()
     let store = try SQLiteTaskStore(path: settings.stateDirectory + "/tasks.sqlite")
     var options = TaskScheduler.Options()
     options.slots = settings.slots
     options.limits = settings.taskLimits
     let scheduler = TaskScheduler(
-      store: store, executor: ProcessExecutor(settings.workers), options: options, logger: logger)
+      store: store, executor: ProcessExecutor(try settings.workers()), options: options, logger: logger)
     try scheduler.recover()
 
     var server = MoonlakeServer.Configuration(scriptRoot: settings.scriptDirectory, baseDirectory: settings.baseDirectory)
@@ -67,20 +67,22 @@ struct Serve: AsyncParsableCommand {
 }
 
 extension Configuration {
-  /// The lake's root as people write it: `lance_storage`.
-  var shownStorage: String { storagePath.hasPrefix("./") ? String(storagePath.dropFirst(2)) : storagePath }
-
   var taskLimits: TaskLimits {
     TaskLimits(wallSeconds: wallLimitSeconds, cpuSeconds: cpuLimitSeconds, memoryBytes: memoryLimitBytes)
   }
 
   /// How workers are started: this program, with the folders of this configuration.
-  var workers: ProcessExecutor.Options {
+  func workers() throws(Failure) -> ProcessExecutor.Options {
+    let place = try lakePlace()
     var options = ProcessExecutor.Options(
       arguments: [Resources.executablePath(), "worker"],
       places: WorkerPlaces(
-        scriptRoot: realPath(scriptDirectory) ?? scriptDirectory, lake: storageDirectory, dataRoots: dataDirectories,
+        scriptRoot: realPath(scriptDirectory) ?? scriptDirectory, lake: place.name, dataRoots: dataDirectories,
         luaLib: luaLibDirectory))
+    if case .bucket(let bucket) = place {
+      options.places.storage = .object(bucket.json)
+      options.environment = bucket.environment
+    }
     options.graceSeconds = cancelGraceSeconds
     options.logLimitBytes = logLimitBytes
     return options
@@ -94,7 +96,7 @@ extension Configuration {
         throw Failure(.invalidConfiguration, "server.\(key): the folder '\(folder)' does not exist")
       }
     }
-    for folder in [storageDirectory, stateDirectory] {
+    for folder in (isBucket ? [] : [resolve(storagePath)]) + [stateDirectory] {
       do { try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true) } catch {
         throw Failure(.ioError, "the folder '\(folder)' cannot be made: \(error.localizedDescription)")
       }

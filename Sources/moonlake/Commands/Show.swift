@@ -17,7 +17,7 @@ struct Show: ParsableCommand {
   func run() throws {
     let settings = try Configuration.load(config)
     guard (0...100_000).contains(rows) else { throw Failure(.invalidArgument, "--rows must be from 0 to 100000") }
-    let lake = try DataLake(root: settings.storageDirectory, shownAs: settings.storagePath)
+    let lake = try settings.openLake()
     let table = try lake.open(path)
     let batch = try table.take(Array(0..<min(rows, table.rowCount)))
     if json {

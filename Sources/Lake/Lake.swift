@@ -70,7 +70,8 @@ package final class DataLake: Sendable {
   /// have random names. (Manifests have none: a table that was deleted may be made anew.)
   package static func neverChanges(_ path: String) -> Bool {
     let parts = path.split(separator: "/")
-    return parts.count > 2 && parts.dropLast().contains { $0 == "data" || $0 == "_indices" }
+    guard parts.count > 2, let name = parts.last else { return false }
+    return (parts[parts.count - 2] == "data" && name.hasSuffix(".lance")) || parts.dropLast().contains("_indices")
   }
 
   /// Where table `id` of `kind` lies, whether it exists or not.
@@ -112,6 +113,7 @@ package final class DataLake: Sendable {
   /// - Throws: `DATASET_NOT_FOUND` or `MODEL_NOT_FOUND`.
   package func delete(_ kind: LakeKind, _ id: String) throws(Failure) {
     try LakeReference.check(name: id, kind)
+    guard store.movesAtOnce else { return try deleteInPlace(kind, id) }
     let folder = location(kind, id).folder
     let grave = "\(DataLake.trash)/\(kind.rawValue)-\(id)-\(randomUUID())"
     for attempt in 1... {
@@ -126,5 +128,25 @@ package final class DataLake: Sendable {
     }
     // The name is free and the deletion durable; files that stay now are removed when the lake is opened next.
     try? store.deleteTree(grave)
+  }
+
+  /// As `delete`, where folders cannot be moved away: a last version says that the table is gone, then its files are removed.
+  private func deleteInPlace(_ kind: LakeKind, _ id: String) throws(Failure) {
+    let location = location(kind, id)
+    guard try LanceTable.exists(location) else {
+      // Files that an earlier deletion left, cut off by a crash. What is younger may be of a table that is being made.
+      if let time = try location.dropped() {
+        let left = try store.list(location.folder, recursive: true).filter { $0.modified < time }
+        try store.delete(left.map(\.path))
+      }
+      throw kind.notFound(id)
+    }
+    // Listed before: what comes to be later is not of this table.
+    let objects = try store.list(location.folder, recursive: true)
+    do throws(Failure) { try location.drop() } catch {
+      // Nobody can commit to a table whose newest version cannot be read or understood: it ends with its manifests.
+      guard error.code == .corruptData || error.code == .unsupported else { throw error }
+    }
+    try store.delete(objects.map(\.path))
   }
 }

@@ -79,9 +79,16 @@ package final class LanceTable: Sendable {
   /// - Throws: `DATASET_NOT_FOUND`, `VERSION_NOT_FOUND`, `UNSUPPORTED`; `CORRUPT_DATA` when its manifest is damaged, naming the
   ///   file and the last good version.
   package convenience init(_ location: TableLocation, version: TableVersion = .latest) throws(Failure) {
-    let (number, naming) = try location.resolve(version)
-    let file: ManifestFile
-    do throws(Failure) { file = try location.manifest(number, naming) } catch {
+    var (number, naming) = try location.resolve(version)
+    var file: ManifestFile
+    do throws(Failure) {
+      do throws(Failure) { file = try location.manifest(number, naming) } catch {
+        // Deleted or cleaned up since it was listed: another look says what has become of it.
+        guard error.code == .versionNotFound else { throw error }
+        (number, naming) = try location.resolve(version)
+        file = try location.manifest(number, naming)
+      }
+    } catch {
       guard error.code == .corruptData else { throw error }
       var damaged = error
       if let good = location.lastGoodVersion(before: number, naming) {
@@ -97,7 +104,7 @@ package final class LanceTable: Sendable {
 
   /// True when there is a table (at least one manifest) at `location`.
   package static func exists(_ location: TableLocation) throws(Failure) -> Bool {
-    try VersionListing(location).latest != nil
+    location.living(try VersionListing(location)) != nil
   }
 
   /// Rows that are not deleted. Known from the manifest; no data is read.

@@ -50,7 +50,7 @@ extension TableLocation {
   /// - Throws: `DATASET_NOT_FOUND` when there is no table, `VERSION_NOT_FOUND` naming what there is.
   func resolve(_ version: TableVersion) throws(Failure) -> (UInt64, ManifestNaming) {
     let listing = try VersionListing(self)
-    guard let latest = listing.latest, let oldest = listing.versions.first else {
+    guard let latest = living(listing), let oldest = listing.versions.first else {
       throw Failure(.datasetNotFound, "there is no table at '\(folder)' in \(store.name)")
     }
     func require(_ number: UInt64) throws(Failure) -> (UInt64, ManifestNaming) {
@@ -81,7 +81,7 @@ extension TableLocation {
   /// All versions, oldest first. A damaged manifest is listed with its error.
   package func versionList() throws(Failure) -> [VersionInfo] {
     let listing = try VersionListing(self)
-    guard !listing.versions.isEmpty else {
+    guard living(listing) != nil else {
       throw Failure(.datasetNotFound, "there is no table at '\(folder)' in \(store.name)")
     }
     let tags = try tagList()

@@ -115,11 +115,12 @@ struct WritePlan {
       fields = columns.flatMap(\.protos)
       fileVersion = try LanceFileVersion.named(base.fileVersion)
     case .create, .overwrite:
-      if mode == .create, let latest = listing.latest {
+      let latest = location.living(listing)
+      if mode == .create, let latest {
         throw Failure(.alreadyExists, "table '\(location.name)' exists already (version \(latest))")
       }
       target = .new
-      readVersion = listing.latest
+      readVersion = latest
       do throws(Failure) { fields = try LanceSchema.fields(of: given) } catch {
         throw error.context("table '\(location.name)'")
       }

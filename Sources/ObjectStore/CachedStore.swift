@@ -128,6 +128,7 @@ package final class CachedStore: ObjectStore {
   package func putIfAbsent(_ path: String, _ bytes: [UInt8]) throws(Failure) -> PutResult { try origin.putIfAbsent(path, bytes) }
   package func create(_ path: String) throws(Failure) -> any ObjectWriter { try origin.create(path) }
   package func delete(_ path: String) throws(Failure) { try origin.delete(path) }
+  package func delete(_ paths: [String]) throws(Failure) { try origin.delete(paths) }
   package func deleteTree(_ folder: String) throws(Failure) { try origin.deleteTree(folder) }
   package func moveTree(_ folder: String, to target: String) throws(Failure) { try origin.moveTree(folder, to: target) }
 }

@@ -74,6 +74,9 @@ package protocol ObjectStore: AnyObject, Sendable {
   /// Removes an object; no error when there is none.
   func delete(_ path: String) throws(Failure)
 
+  /// Removes objects; no error for those that are not there.
+  func delete(_ paths: [String]) throws(Failure)
+
   /// Removes a folder with all that is in it; no error when there is none.
   func deleteTree(_ folder: String) throws(Failure)
 
@@ -87,6 +90,8 @@ package protocol ObjectStore: AnyObject, Sendable {
 
 extension ObjectStore {
   package var movesAtOnce: Bool { true }
+
+  package func delete(_ paths: [String]) throws(Failure) { for path in paths { try delete(path) } }
 }
 
 /// Collects the bytes of one new object. Nothing can be seen under its name before `finish` returns; a writer that is

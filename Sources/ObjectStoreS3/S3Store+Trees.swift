@@ -17,6 +17,12 @@ extension S3Store {
   /// CopyObject copies no more than this.
   private static let mostCopiedBytes = 5 << 30
 
+  package func delete(_ paths: [String]) throws(Failure) {
+    var keys: [String] = []
+    for path in paths { keys.append(try key(path)) }
+    try delete(keys: keys, in: paths.count == 1 ? paths[0] : "\(paths.count) objects")
+  }
+
   package func deleteTree(_ folder: String) throws(Failure) {
     try ObjectPath.check(folder)
     // Deleting while listing is safe: a page begins behind the last key of the one before.

@@ -37,12 +37,18 @@ struct TableCommit {
       try Cancellation.check()
       if attempt > 0 { TableCommit.backOff(attempt) }
       let listing = try VersionListing(location)
-      let newest: ManifestFile?
+      var newest: ManifestFile?
       if let latest = listing.latest {
-        guard let readVersion, let since = judged else {
-          throw Failure(.alreadyExists, "table '\(location.name)' exists already (version \(latest))")
+        do throws(Failure) { newest = try location.manifest(latest, listing.naming) } catch {
+          // Deleted since it was listed: the next listing says what has become of the table.
+          guard error.code == .versionNotFound else { throw error }
+          continue
         }
-        newest = try location.manifest(latest, listing.naming)
+      }
+      if let found = newest, !found.isTombstone {
+        guard let readVersion, let since = judged else {
+          throw Failure(.alreadyExists, "table '\(location.name)' exists already (version \(found.manifest.version))")
+        }
         for version in listing.versions where version > since {
           if exactly { throw conflict(intent, readVersion, version, "no version may come in between") }
           switch try judge(intent, version, listing) {
@@ -55,7 +61,7 @@ struct TableCommit {
         guard readVersion == nil else {
           throw Failure(.versionConflict, "table '\(location.name)' was deleted while the \(intent.name) was written")
         }
-        newest = nil
+        newest = newest?.successor
       }
       if let newest { try FeatureFlags.checkWritable(newest.manifest, table: location.name) }
       var draft = try ManifestDraft(after: newest, at: location)
@@ -137,7 +143,11 @@ struct TableCommit {
   /// How `intent` fares against what `version` did.
   private func judge(_ intent: any CommitIntent, _ version: UInt64, _ listing: VersionListing) throws(Failure) -> CommitVerdict
   {
-    let file = try location.manifest(version, listing.naming)
+    let file: ManifestFile
+    do throws(Failure) { file = try location.manifest(version, listing.naming) } catch {
+      guard error.code == .versionNotFound else { throw error }
+      return .conflict("it was removed meanwhile, so what it changed is not known")
+    }
     guard let transaction = location.transaction(of: file) else {
       return .conflict("it does not say what it changed (no transaction)")
     }

@@ -74,7 +74,10 @@ final class Seaweed: Sendable {
       + ["-s3.config=\(folder)/s3.json", "-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=40"]
       + ["-s3.autoCreateBucket=false"]
     process.environment = ["OWNER": "\(getpid())", "LOG": folder + "/weed.log", "FOLDER": folder, "PATH": "/usr/bin:/bin", "HOME": folder]
+    // Not ours: whoever waits for the end of our output would wait for this process, too.
     process.standardInput = FileHandle.nullDevice
+    process.standardOutput = FileHandle.nullDevice
+    process.standardError = FileHandle.nullDevice
     try process.run()
     // Ready when it answers a listing of buckets, and the bucket can be made and written.
     let deadline = monotonicSeconds() + 60

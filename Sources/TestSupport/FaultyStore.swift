@@ -20,6 +20,7 @@ package final class FaultyStore: ObjectStore {
   }
 
   package var name: String { base.name }
+  package var movesAtOnce: Bool { base.movesAtOnce }
 
   private func call<Result>(_ what: String, _ body: () throws(Failure) -> Result) throws(Failure) -> Result {
     let failure = Failure(.ioError, "cannot \(what): the test wants it so")

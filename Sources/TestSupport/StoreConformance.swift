@@ -212,4 +212,5 @@ package func failure(_ body: () throws -> Void) -> Failure? {
   return nil
 }
 
-private func text(_ buffer: Buffer) -> String { String(decoding: buffer.array(), as: UTF8.self) }
+/// A buffer as UTF-8 text.
+package func text(_ buffer: Buffer) -> String { String(decoding: buffer.array(), as: UTF8.self) }

@@ -125,7 +125,9 @@ package final class CachedStore: ObjectStore {
     try origin.list(folder, recursive: recursive)
   }
   package func put(_ path: String, _ bytes: [UInt8]) throws(Failure) { try origin.put(path, bytes) }
-  package func putIfAbsent(_ path: String, _ bytes: [UInt8]) throws(Failure) -> PutResult { try origin.putIfAbsent(path, bytes) }
+  package func putIfAbsent(_ path: String, _ bytes: [UInt8]) throws(Failure) -> PutResult {
+    try origin.putIfAbsent(path, bytes)
+  }
   package func create(_ path: String) throws(Failure) -> any ObjectWriter { try origin.create(path) }
   package func delete(_ path: String) throws(Failure) { try origin.delete(path) }
   package func delete(_ paths: [String]) throws(Failure) { try origin.delete(paths) }

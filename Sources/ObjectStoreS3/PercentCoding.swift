@@ -12,7 +12,8 @@ enum PercentCoding {
     out.reserveCapacity(text.utf8.count + 16)
     for byte in text.utf8 {
       switch byte {
-      case 48...57, 65...90, 97...122, UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "~"): out.append(byte)
+      case 48...57, 65...90, 97...122, UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "~"):
+        out.append(byte)
       case UInt8(ascii: "/") where keepsSlash: out.append(byte)
       default: out += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
       }

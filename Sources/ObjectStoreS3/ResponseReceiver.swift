@@ -54,7 +54,9 @@ final class ResponseReceiver: HTTPClientResponseDelegate {
             state.textLimit = 0
             return
           }
-          guard first <= range.lowerBound else { throw Broken(description: "bytes from \(first) on instead of \(range.lowerBound)") }
+          guard first <= range.lowerBound else {
+            throw Broken(description: "bytes from \(first) on instead of \(range.lowerBound)")
+          }
           guard offset >= 0, range.count <= buffer.byteCount - offset else {
             throw Failure(.internalError, "a part of \(range.count) bytes does not fit at \(offset) of \(buffer.byteCount)")
           }

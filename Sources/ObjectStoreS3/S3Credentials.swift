@@ -55,12 +55,14 @@ struct CredentialSource: Sendable {
       )
     }
     let profile = environment["AWS_PROFILE"].flatMap { $0.isEmpty ? nil : $0 } ?? "default"
-    guard let data = FileManager.default.contents(atPath: file), data.count < 1 << 20, let text = String(data: data, encoding: .utf8)
+    guard let data = FileManager.default.contents(atPath: file), data.count < 1 << 20,
+      let text = String(data: data, encoding: .utf8)
     else { throw Failure(.invalidArgument, "S3: the credentials file '\(file)' cannot be read") }
     let values = CredentialSource.section(profile, of: text)
     guard let access = values["aws_access_key_id"], let secret = values["aws_secret_access_key"] else {
       throw Failure(
-        .invalidArgument, "S3: the credentials file '\(file)' has no aws_access_key_id and aws_secret_access_key in a section [\(profile)]")
+        .invalidArgument,
+        "S3: the credentials file '\(file)' has no aws_access_key_id and aws_secret_access_key in a section [\(profile)]")
     }
     return try S3Credentials(accessKey: access, secretKey: secret, sessionToken: values["aws_session_token"])
   }

@@ -25,12 +25,15 @@ package struct S3Endpoint: Sendable, Hashable {
     guard let url = URL(string: text), let scheme = url.scheme?.lowercased(), let name = url.host, !name.isEmpty,
       scheme == "http" || scheme == "https"
     else { throw fail("expected an address such as https://s3.example.com or http://127.0.0.1:9000") }
-    guard url.user == nil, url.password == nil else { throw fail("keys do not belong into the address; put them into the environment") }
+    guard url.user == nil, url.password == nil else {
+      throw fail("keys do not belong into the address; put them into the environment")
+    }
     guard url.path.isEmpty || url.path == "/", url.query == nil, url.fragment == nil else {
       throw fail("nothing may follow the host and port; the bucket is named in s3://BUCKET/PREFIX")
     }
     guard scheme == "https" || settings.allowsHTTP else {
-      throw fail("plain http is refused, as everybody on the way could read the data; set allow_http: true for a network that you trust")
+      throw fail(
+        "plain http is refused, as everybody on the way could read the data; set allow_http: true for a network that you trust")
     }
     // A certificate for *.host does not cover a bucket with a dot; an address instead of a name has no subdomains.
     let usesPath = settings.usesPathStyle ?? (settings.endpoint != nil || settings.bucket.contains("."))

@@ -47,7 +47,9 @@ package struct S3Settings: Sendable, Hashable {
     do throws(Failure) { if !prefix.isEmpty { try S3Key.check(prefix: prefix) } } catch {
       throw Failure(.invalidArgument, "'\(location)': \(error.message)")
     }
-    guard S3Settings.isRegion(region) else { throw Failure(.invalidArgument, "'\(region)' is no region; expected one such as us-east-1") }
+    guard S3Settings.isRegion(region) else {
+      throw Failure(.invalidArgument, "'\(region)' is no region; expected one such as us-east-1")
+    }
   }
 
   /// `s3://bucket/prefix`, as messages show it.
@@ -58,7 +60,8 @@ package struct S3Settings: Sendable, Hashable {
   private static func check(bucket: String, _ location: String) throws(Failure) {
     func isAlphanumeric(_ byte: UInt8) -> Bool { (48...57).contains(byte) || (97...122).contains(byte) }
     let bytes = Array(bucket.utf8)
-    guard (3...63).contains(bytes.count), let first = bytes.first, let last = bytes.last, isAlphanumeric(first), isAlphanumeric(last),
+    guard (3...63).contains(bytes.count), let first = bytes.first, let last = bytes.last, isAlphanumeric(first),
+      isAlphanumeric(last),
       bytes.allSatisfy({ isAlphanumeric($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: ".") }), !bucket.contains("..")
     else {
       throw Failure(
@@ -71,7 +74,9 @@ package struct S3Settings: Sendable, Hashable {
   /// Regions go into host names and signatures.
   private static func isRegion(_ text: String) -> Bool {
     (1...64).contains(text.utf8.count)
-      && text.utf8.allSatisfy { (48...57).contains($0) || (97...122).contains($0) || (65...90).contains($0) || $0 == UInt8(ascii: "-") }
+      && text.utf8.allSatisfy {
+        (48...57).contains($0) || (97...122).contains($0) || (65...90).contains($0) || $0 == UInt8(ascii: "-")
+      }
   }
 }
 

@@ -45,19 +45,24 @@ extension S3Store {
       var request = S3Request(.POST, nil)
       request.query = [("delete", "")]
       request.setBody(bytes)
-      request.fields = [("content-md5", Data(Insecure.MD5.hash(data: bytes)).base64EncodedString()), ("content-type", "application/xml")]
+      request.fields = [
+        ("content-md5", Data(Insecure.MD5.hash(data: bytes)).base64EncodedString()), ("content-type", "application/xml"),
+      ]
       request.landing = .text(limitBytes: 4 << 20)
       request.isInterruptible = false
       let doing = "delete '\(folder)'"
       let response = try client.send(request, doing).response
       guard !response.text.isEmpty else { continue }
       let result: S3XML
-      do throws(Failure) { result = try S3XML(parsing: response.text) } catch { throw error.context("cannot \(doing) in \(name)") }
+      do throws(Failure) { result = try S3XML(parsing: response.text) } catch {
+        throw error.context("cannot \(doing) in \(name)")
+      }
       if result.name == "Error" { throw failure(response, doing) }
       if let error = result.all("Error").first(where: { $0.text("Code") != "NoSuchKey" }) {
         throw Failure(
           .ioError,
-          "cannot \(doing) in \(name): \(error.text("Key") ?? "?") stays: \(error.text("Code") ?? "?") \(error.text("Message") ?? "")")
+          "cannot \(doing) in \(name): \(error.text("Key") ?? "?") stays: \(error.text("Code") ?? "?") \(error.text("Message") ?? "")"
+        )
       }
     }
   }
@@ -88,7 +93,9 @@ extension S3Store {
         let response = try client.finish(pending[0].exchange, doing).response
         pending.removeFirst()
         // The status is sent before the copy is made: what failed is in the body.
-        guard let xml = try? S3XML(parsing: response.text), xml.name == "CopyObjectResult" else { throw failure(response, doing) }
+        guard let xml = try? S3XML(parsing: response.text), xml.name == "CopyObjectResult" else {
+          throw failure(response, doing)
+        }
       }
     } catch {
       for (exchange, _) in pending { exchange.giveUp() }

@@ -1,6 +1,6 @@
 package import Core
-package import ObjectStore
 import NIOHTTP1
+package import ObjectStore
 import Synchronization
 
 /// A bucket, or a prefix of one, as a store.
@@ -27,7 +27,8 @@ package final class S3Store: ObjectStore {
   /// - Parameter environment: where credentials, endpoint and profile may stand (`AWS_...`).
   /// - Throws: `INVALID_ARGUMENT` for an endpoint or credentials that cannot be; no request is made.
   package init(
-    _ settings: S3Settings, environment: [String: String], retries: RetryPolicy = RetryPolicy(), timeouts: S3Timeouts = S3Timeouts()
+    _ settings: S3Settings, environment: [String: String], retries: RetryPolicy = RetryPolicy(),
+    timeouts: S3Timeouts = S3Timeouts()
   ) throws(Failure) {
     name = settings.location
     rootPrefix = settings.prefix.isEmpty ? "" : settings.prefix + "/"
@@ -43,7 +44,8 @@ package final class S3Store: ObjectStore {
     try ObjectPath.check(path)
     let key = rootPrefix + path
     guard key.utf8.count <= S3Key.mostBytes else {
-      throw Failure(.pathNotAllowed, "'\(path.prefix(100))...' makes a key of \(key.utf8.count) bytes; S3 allows \(S3Key.mostBytes)")
+      throw Failure(
+        .pathNotAllowed, "'\(path.prefix(100))...' makes a key of \(key.utf8.count) bytes; S3 allows \(S3Key.mostBytes)")
     }
     return key
   }

@@ -103,7 +103,8 @@ final class S3Writer: ObjectWriter {
     let number = finished.count + pending.count + 1
     guard number <= S3Writer.mostParts else {
       throw Failure(
-        .unsupported, "'\(path)' grows beyond the \(S3Writer.mostParts) parts of \(S3Store.partBytes >> 20) MiB that S3 allows an object")
+        .unsupported,
+        "'\(path)' grows beyond the \(S3Writer.mostParts) parts of \(S3Store.partBytes >> 20) MiB that S3 allows an object")
     }
     while pending.count >= S3Writer.mostPending { try collect() }
     var request = S3Request(.PUT, key)
@@ -130,7 +131,9 @@ final class S3Writer: ObjectWriter {
     request.query = [("uploads", "")]
     let response = try client.send(request, doing).response
     let xml: S3XML
-    do throws(Failure) { xml = try S3XML(parsing: response.text) } catch { throw error.context("cannot \(doing) in \(store.name)") }
+    do throws(Failure) { xml = try S3XML(parsing: response.text) } catch {
+      throw error.context("cannot \(doing) in \(store.name)")
+    }
     guard let id = xml.text("UploadId"), !id.isEmpty else { throw store.failure(response, doing) }
     return id
   }
@@ -138,7 +141,9 @@ final class S3Writer: ObjectWriter {
   private func complete() throws(Failure) {
     guard let upload else { return }
     var text = "<CompleteMultipartUpload>"
-    for (number, tag) in finished { text += "<Part><PartNumber>\(number)</PartNumber><ETag>\(S3XML.escaped(tag))</ETag></Part>" }
+    for (number, tag) in finished {
+      text += "<Part><PartNumber>\(number)</PartNumber><ETag>\(S3XML.escaped(tag))</ETag></Part>"
+    }
     text += "</CompleteMultipartUpload>"
     var request = S3Request(.POST, key)
     request.query = [("uploadId", upload)]

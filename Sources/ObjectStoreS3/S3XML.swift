@@ -38,7 +38,9 @@ private struct XMLReader {
 
   init(bytes: [UInt8]) { self.bytes = bytes }
 
-  func fail(_ why: String) -> Failure { Failure(.corruptData, "the server's XML answer is not understood: \(why) at byte \(at)") }
+  func fail(_ why: String) -> Failure {
+    Failure(.corruptData, "the server's XML answer is not understood: \(why) at byte \(at)")
+  }
 
   mutating func document() throws(Failure) -> S3XML {
     guard bytes.count <= XMLReader.mostBytes else { throw fail("\(bytes.count) bytes are too many") }

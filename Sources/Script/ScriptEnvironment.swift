@@ -20,7 +20,7 @@ package final class ScriptEnvironment {
     configuration.libraryRoot = job.luaLib
     configuration.scriptRoot = job.scriptRoot
     configuration.print = print ?? { events.log(level: .info, message: $0) }
-    lake = try job.openLake?() ?? DataLake(root: job.lake, shownAs: job.lakeShownAs)
+    if let open = job.openLake { lake = try open() } else { lake = try DataLake(root: job.lake, shownAs: job.lakeShownAs) }
     context = TaskContext(id: job.task, name: job.name, attempt: job.attempt, events: events)
     state = try State(configuration)
     state.provide(context)

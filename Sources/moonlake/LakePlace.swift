@@ -87,7 +87,8 @@ struct StorageSettings: Sendable {
       default:
         throw reader.unknown(
           "storage." + key, node,
-          ["endpoint", "region", "path_style", "allow_http", "credentials", "cache_path", "cache_limit"].map { "storage." + $0 })
+          ["endpoint", "region", "path_style", "allow_http", "credentials", "cache_path", "cache_limit"].map { "storage." + $0 }
+        )
       }
     }
   }

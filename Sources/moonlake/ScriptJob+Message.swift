@@ -18,7 +18,8 @@ extension ScriptJob {
       guard let value = message[key]?.stringValue else { throw Failure(.invalidRequest, "job: \(key) must be text") }
       return value
     }
-    self.init(script: try text("script"), scriptRoot: try text("script_root"), lake: try text("lake"), luaLib: try text("lualib"))
+    self.init(
+      script: try text("script"), scriptRoot: try text("script_root"), lake: try text("lake"), luaLib: try text("lualib"))
     task = try text("task")
     name = message["name"]?.stringValue ?? task
     attempt = Int(message["attempt"]?.intValue ?? 1)
@@ -74,7 +75,8 @@ extension Configuration {
   }
 
   /// A Lua state over this lake without a script: the REPL, tests.
-  func environment(root: String, events: any TaskEvents, print: @escaping (String) -> Void) throws(Failure) -> ScriptEnvironment {
+  func environment(root: String, events: any TaskEvents, print: @escaping (String) -> Void) throws(Failure) -> ScriptEnvironment
+  {
     var job = try job(script: "", scriptRoot: root)
     job.dataRoots.append(FileManager.default.currentDirectoryPath)
     return try ScriptEnvironment(job, events: events, print: print)

@@ -26,7 +26,9 @@ final class BucketInMemory: ObjectStore {
     if failsToDelete.withLock({ $0 }) { throw Failure(.ioError, "the network is gone") }
     for path in paths { try memory.delete(path) }
   }
-  func deleteTree(_ folder: String) throws(Failure) { throw Failure(.internalError, "a lake in a bucket does not rely on this") }
+  func deleteTree(_ folder: String) throws(Failure) {
+    throw Failure(.internalError, "a lake in a bucket does not rely on this")
+  }
   func moveTree(_ folder: String, to target: String) throws(Failure) {
     throw Failure(.internalError, "a lake in a bucket does not rely on this")
   }
@@ -50,7 +52,8 @@ struct BucketLakeTests {
     #expect(failure { _ = try lake.open(.dataset, "a", version: .number(1)) }?.code == .datasetNotFound)
     #expect(failure { _ = try lake.location(.dataset, "a").versionList() }?.code == .datasetNotFound)
     #expect(failure { try lake.deleteDataset("a") }?.code == .datasetNotFound)
-    #expect(failure { try LanceTable.write(sample(1), to: lake.location(.dataset, "a"), mode: .append) }?.code == .datasetNotFound)
+    #expect(
+      failure { try LanceTable.write(sample(1), to: lake.location(.dataset, "a"), mode: .append) }?.code == .datasetNotFound)
     // What stays: the last manifest, its transaction, the hint.
     let left = try store.list("datasets/a.lance", recursive: true)
     #expect(left.count <= 3 && left.reduce(0) { $0 + $1.size } < 4096, "\(left.map(\.path))")
@@ -67,7 +70,8 @@ struct BucketLakeTests {
     #expect(table.version == 5 && table.rowCount == 5)
     let again = try lake.open(.dataset, "a")
     #expect(try again.take(Array(0..<5)).count == 5 && again.schema.metadata["moonlake.deleted"] == nil)
-    #expect(failure { try LanceTable.write(sample(1), to: lake.location(.dataset, "a"), mode: .create) }?.code == .alreadyExists)
+    #expect(
+      failure { try LanceTable.write(sample(1), to: lake.location(.dataset, "a"), mode: .create) }?.code == .alreadyExists)
   }
 
   @Test func damagedTablesCanBeDeleted() throws {
@@ -102,8 +106,10 @@ struct BucketLakeTests {
       let odd = Mutex<[Failure]>([])
       let group = DispatchGroup()
       let jobs: [(@Sendable () throws -> Void)] = [
-        { try LanceTable.write(sample(1), to: location, mode: .append) }, { try LanceTable.write(sample(1), to: location, mode: .append) },
-        { try LanceTable.write(sample(4), to: location, mode: .overwrite) }, { try LanceTable.write(sample(7), to: location, mode: .create) },
+        { try LanceTable.write(sample(1), to: location, mode: .append) },
+        { try LanceTable.write(sample(1), to: location, mode: .append) },
+        { try LanceTable.write(sample(4), to: location, mode: .overwrite) },
+        { try LanceTable.write(sample(7), to: location, mode: .create) },
         { try lake.deleteDataset("a") }, { try lake.deleteDataset("a") },
       ]
       for job in jobs {
@@ -129,7 +135,8 @@ struct BucketLakeTests {
     for text in ["a", "s3://bucket/lake/datasets/a.lance", "datasets/a"] { #expect(try lake.resolve(text).id == "a") }
     for text in [
       "s3://other/lake/datasets/a.lance", "s3://bucket/other/datasets/a.lance", "s3://bucket/lake/../other/datasets/a.lance",
-      "http://169.254.169.254/latest/meta-data", "http://169.254.169.254/datasets/a", "file:///etc/passwd", "s3://bucket/lake/secrets/a",
+      "http://169.254.169.254/latest/meta-data", "http://169.254.169.254/datasets/a", "file:///etc/passwd",
+      "s3://bucket/lake/secrets/a",
       "s3://user:key@bucket/lake/datasets/a", "S3://bucket/lake/datasets/a", "gs://bucket/datasets/a",
     ] {
       #expect(failure { _ = try lake.resolve(text) }?.code == .pathNotAllowed, "\(text)")
@@ -139,11 +146,15 @@ struct BucketLakeTests {
   }
 
   @Test func onlyFilesWithNamesOfTheirOwnAreKept() {
-    for path in ["datasets/a.lance/data/0101.lance", "models/m.lance/_indices/uuid/page_data.lance", "datasets/a.lance/tree/b/data/x.lance"] {
+    for path in [
+      "datasets/a.lance/data/0101.lance", "models/m.lance/_indices/uuid/page_data.lance",
+      "datasets/a.lance/tree/b/data/x.lance",
+    ] {
       #expect(DataLake.neverChanges(path), "\(path)")
     }
     for path in [
-      "datasets/a.lance/_versions/1.manifest", "datasets/a.lance/_deletions/0-1-2.bin", "datasets/a.lance/_transactions/1-x.txn",
+      "datasets/a.lance/_versions/1.manifest", "datasets/a.lance/_deletions/0-1-2.bin",
+      "datasets/a.lance/_transactions/1-x.txn",
       "datasets/a.lance/_refs/tags/data.json", "datasets/data/_versions", "data/x",
     ] { #expect(!DataLake.neverChanges(path), "\(path)") }
   }

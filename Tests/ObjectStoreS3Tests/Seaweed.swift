@@ -32,9 +32,12 @@ final class Seaweed: Sendable {
   /// Where the program is: `MOONLAKE_WEED`, the tests' Python environment, or the PATH.
   static let program: String? = {
     let environment = ProcessInfo.processInfo.environment
-    let top = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
+    let top = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent().path
     var candidates = [environment["MOONLAKE_WEED"], top + "/.venv/bin/weed"].compactMap { $0 }
-    if let python = environment["MOONLAKE_PYTHON"] { candidates.append(URL(fileURLWithPath: python).deletingLastPathComponent().path + "/weed") }
+    if let python = environment["MOONLAKE_PYTHON"] {
+      candidates.append(URL(fileURLWithPath: python).deletingLastPathComponent().path + "/weed")
+    }
     candidates += (environment["PATH"] ?? "").split(separator: ":").map { $0 + "/weed" }
     return candidates.first { FileManager.default.isExecutableFile(atPath: $0) }
   }()
@@ -69,11 +72,16 @@ final class Seaweed: Sendable {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/bin/sh")
     process.arguments =
-      ["-c", script, "weed", Seaweed.program ?? "weed", "server", "-s3", "-dir=\(folder)", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+      [
+        "-c", script, "weed", Seaweed.program ?? "weed", "server", "-s3", "-dir=\(folder)", "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+      ]
       + ["-master.port=\(ports[0])", "-volume.port=\(ports[1])", "-filer.port=\(ports[2])", "-s3.port=\(port)"]
       + ["-s3.config=\(folder)/s3.json", "-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=40"]
       + ["-s3.autoCreateBucket=false"]
-    process.environment = ["OWNER": "\(getpid())", "LOG": folder + "/weed.log", "FOLDER": folder, "PATH": "/usr/bin:/bin", "HOME": folder]
+    process.environment = [
+      "OWNER": "\(getpid())", "LOG": folder + "/weed.log", "FOLDER": folder, "PATH": "/usr/bin:/bin", "HOME": folder,
+    ]
     // Not ours: whoever waits for the end of our output would wait for this process, too.
     process.standardInput = FileHandle.nullDevice
     process.standardOutput = FileHandle.nullDevice
@@ -136,7 +144,9 @@ final class Seaweed: Sendable {
     address.sin_port = in_port_t(UInt16(port).bigEndian)
     address.sin_addr.s_addr = inet_addr("127.0.0.1")
     let connected = withUnsafePointer(to: &address) { pointer in
-      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+      }
     }
     guard connected == 0 else { throw Failure(.ioError, "no connection") }
     let bytes = Array(text.utf8)
@@ -168,7 +178,9 @@ final class Seaweed: Sendable {
     address.sin_port = in_port_t(UInt16(port).bigEndian)
     address.sin_addr.s_addr = inet_addr("127.0.0.1")
     return withUnsafePointer(to: &address) { pointer in
-      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+      }
     } == 0
   }
 }

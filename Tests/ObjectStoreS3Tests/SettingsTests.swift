@@ -14,7 +14,8 @@ struct SettingsTests {
     let part = try S3Settings(location: "s3://my-bucket/lake/prod//")
     #expect(part.bucket == "my-bucket" && part.prefix == "lake/prod" && part.location == "s3://my-bucket/lake/prod")
     for text in [
-      "", "s3:", "s3://", "s3:///x", "http://x", "s3://ab", "s3://Bucket", "s3://-bucket", "s3://buck..et", "s3://bu cket", "s3://b@cket",
+      "", "s3:", "s3://", "s3:///x", "http://x", "s3://ab", "s3://Bucket", "s3://-bucket", "s3://buck..et", "s3://bu cket",
+      "s3://b@cket",
       "s3://bucket/a//b", "s3://bucket/../x", "s3://bucket/.", "/srv/lake",
     ] { #expect(failure { _ = try S3Settings(location: text) }?.code == .invalidArgument, "\(text)") }
     #expect(
@@ -45,7 +46,8 @@ struct SettingsTests {
   @Test func endpointsThatAreRefused() throws {
     var settings = try S3Settings(location: "s3://bucket")
     for text in [
-      "example.com", "ftp://x", "https://", "https://user:pass@x", "https://x/path", "https://x?q", "https://x#f", "file:///etc/passwd", "http://x",
+      "example.com", "ftp://x", "https://", "https://user:pass@x", "https://x/path", "https://x?q", "https://x#f",
+      "file:///etc/passwd", "http://x",
     ] {
       settings.endpoint = text
       #expect(failure { _ = try S3Endpoint(settings) }?.code == .invalidArgument, "\(text)")
@@ -63,7 +65,8 @@ struct SettingsTests {
   @Test func theEnvironmentCompletes() throws {
     var settings = try S3Settings(location: "s3://bucket")
     #expect(settings.completed(from: ["AWS_ENDPOINT_URL": "https://a"]).endpoint == "https://a")
-    #expect(settings.completed(from: ["AWS_ENDPOINT_URL": "https://a", "AWS_ENDPOINT_URL_S3": "https://b"]).endpoint == "https://b")
+    #expect(
+      settings.completed(from: ["AWS_ENDPOINT_URL": "https://a", "AWS_ENDPOINT_URL_S3": "https://b"]).endpoint == "https://b")
     settings.endpoint = "https://own"
     #expect(settings.completed(from: ["AWS_ENDPOINT_URL": "https://a"]).endpoint == "https://own")
     #expect(S3Settings.region(from: ["AWS_REGION": "", "AWS_DEFAULT_REGION": "eu-west-1"]) == "eu-west-1")
@@ -83,7 +86,9 @@ struct SettingsTests {
     let credentials = try S3Credentials(accessKey: "AKIDEXAMPLE", secretKey: "verysecret", sessionToken: "sometoken")
     var dumped = ""
     dump(credentials, to: &dumped)
-    for text in ["\(credentials)", String(reflecting: credentials), dumped, "\([credentials])", "\(Optional(credentials) as Any)"] {
+    for text in [
+      "\(credentials)", String(reflecting: credentials), dumped, "\([credentials])", "\(Optional(credentials) as Any)",
+    ] {
       for secret in ["AKIDEXAMPLE", "verysecret", "sometoken"] { #expect(!text.contains(secret), "\(text)") }
     }
     let bad = failure { _ = try S3Credentials(accessKey: "AKID", secretKey: "very secret\n") }
@@ -103,14 +108,14 @@ struct SettingsTests {
     let file = NSTemporaryDirectory() + "moonlake-credentials-\(randomUUID())"
     defer { try? FileManager.default.removeItem(atPath: file) }
     try """
-      # comment
-      [default]
-      aws_access_key_id = AK
-      aws_secret_access_key=SK=with=equals
+    # comment
+    [default]
+    aws_access_key_id = AK
+    aws_secret_access_key=SK=with=equals
 
-      [other]
-      aws_access_key_id = AK2
-      """.write(toFile: file, atomically: true, encoding: .utf8)
+    [other]
+    aws_access_key_id = AK2
+    """.write(toFile: file, atomically: true, encoding: .utf8)
     var named = settings
     named.credentialsFile = file
     _ = try S3Store(named, environment: [:])

@@ -85,7 +85,8 @@ struct SignatureTests {
     #expect(SignatureV4.hash(Array(SignatureV4.canonical(parts).utf8)) == example.canonicalHash)
     let time = try #require(Instant("2013-05-24T00:00:00Z"))
     let value = SignatureV4(region: "us-east-1").authorization(parts, keys, at: time)
-    #expect(value.hasPrefix("AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request, SignedHeaders="))
+    #expect(
+      value.hasPrefix("AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request, SignedHeaders="))
     #expect(value.hasSuffix(", Signature=" + example.signature))
   }
 

@@ -96,7 +96,7 @@ final class EventChannel: TaskEvents, @unchecked Sendable {  // Sendable: `lock`
   private static func head(_ text: Substring) -> Substring {
     guard text.utf8.count > longestText else { return text }
     var end = text.utf8.index(text.startIndex, offsetBy: longestText)
-    while end.samePosition(in: text.unicodeScalars) == nil { end = text.utf8.index(before: end) }
+    while end.samePosition(in: text.base.unicodeScalars) == nil { end = text.utf8.index(before: end) }
     return text[..<end]
   }
 

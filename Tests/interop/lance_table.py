@@ -10,6 +10,7 @@ difference fails.
 """
 import json
 import multiprocessing
+import os
 import sys
 import traceback
 
@@ -102,6 +103,28 @@ def run(command, path, *rest):
         lance.dataset(path).optimize.compact_files()
     elif command == "index":
         lance.dataset(path).create_scalar_index("id", "BTREE")
+    elif command == "others":
+        # LanceDB and Daft, where they are installed: read, add, delete, optimize. Answers the number of rows left.
+        try:
+            import daft
+            import lancedb
+        except ImportError:
+            return None
+        folder, name = os.path.split(path)
+        table = lancedb.connect(folder).open_table(name.removesuffix(".lance"))
+        count = table.count_rows()
+        found = [row["id"] for row in table.search().where("id < 8").limit(100).to_list()]
+        assert all(i < 8 for i in found) and found, found
+        table.add(rows(ids_of("9000-9002")))
+        table.delete("id = 9001")
+        table.optimize()
+        assert table.count_rows() == count + 2
+        assert daft.read_lance(path).count_rows() == count + 2
+        lance.dataset(path).validate()
+        return count + 2
+    elif command == "cleanup":
+        from datetime import timedelta
+        return lance.dataset(path).cleanup_old_versions(older_than=timedelta(0), delete_unverified=True).old_versions
     elif command == "query-index":
         table = lance.dataset(path)
         assert [index["name"] for index in table.list_indices()] == ["id_idx"], table.list_indices()

@@ -89,7 +89,10 @@ let house: [Room] = [
   Room(name: "LuaTensor", layer: 7, needs: ["LuaHost", "Tensors", "TensorKernels", "Core"]),
   Room(
     name: "LuaData", layer: 8,
-    needs: ["LuaHost", "DataFrames", "Engine", "Plan", "Compute", "Lake", "LanceTable", "Columnar", "ObjectStore", "Core"]),
+    needs: [
+      "LuaHost", "DataFrames", "LanceIndex", "Engine", "Plan", "Compute", "Lake", "LanceTable", "Columnar", "ObjectStore",
+      "Core",
+    ]),
   Room(name: "LuaSystem", layer: 7, needs: ["LuaHost", "CZlib", "Core"], libraries: [.crypto]),
   Room(
     name: "LuaServe", layer: 7, needs: ["LuaHost", "Core"],
@@ -106,7 +109,10 @@ let house: [Room] = [
   // service tower
   Room(name: "Tasks", layer: 2, needs: ["Core"], libraries: [.grdb, .logging]),
   Room(
-    name: "Server", layer: 8, needs: ["Tasks", "Lake", "LanceTable", "Columnar", "ObjectStore", "Core"],
+    name: "Server", layer: 8,
+    needs: [
+      "Tasks", "Lake", "DataFrames", "LanceIndex", "Plan", "Compute", "LanceTable", "Columnar", "ObjectStore", "Core",
+    ],
     libraries: [
       .hummingbird, .hummingbirdCore, .nioCore, .nioPosix, .nioHTTP1, .nioHTTPTypes, .httpTypes, .logging, .lifecycle, .signals,
     ]),
@@ -119,7 +125,7 @@ let house: [Room] = [
     name: "moonlake", layer: 10,
     needs: [
       "Script", "Server", "Tasks", "Lake", "LuaHost", "LuaTensor", "LuaData", "LuaSystem", "LuaServe", "DataFrames",
-      "LanceTable",
+      "LanceIndex", "Plan", "LanceTable",
       "Columnar", "ObjectStoreS3", "ObjectStore", "Tensors", "TensorKernels", "Core", "CEdit", "CLuaHost",
     ],
     libraries: [.arguments, .yams, .httpClient, .logging, .lifecycle, .nioCore, .nioHTTP1], isExecutable: true),

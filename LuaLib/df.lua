@@ -1,24 +1,18 @@
--- What Lua does better than Swift for `df`: printing, loaders for training, and the list of data sets that were read.
+-- What Lua does better than Swift for `df`: printing, loaders for training, and the list of inputs.
 local _, native = ...
 
--- Data sets read by this script, for the lineage of what it saves: name -> version.
-local reads = {}
+local inputs = require "_inputs"
 
 local read_lance = native.read_lance
 --- A data set of the lake as a lazy frame; remembered as an input of this run.
 native.read_lance = function(name, opts)
   local frame = read_lance(name, opts)
-  reads[name] = frame:version()
+  inputs.add(name, frame:version())
   return frame
 end
 
 --- The data sets read so far: a list of { id, version }, by name.
-native.inputs = function()
-  local out = {}
-  for name, version in pairs(reads) do out[#out + 1] = { id = name, version = version } end
-  table.sort(out, function(a, b) return a.id < b.id end)
-  return out
-end
+native.inputs = inputs.list
 
 local function column_tensors(batch)
   local columns = {}

@@ -68,7 +68,17 @@ export async function datasetDetail(place, id, signal) {
   const problem = (error) => { if (error.name !== "AbortError") replace(place, h("a", { class: "back", href: "#/datasets" }, "← all data sets"), fault(error)); };
   let set;
   try { set = await api(path, { signal }); } catch (error) { problem(error); return; }
-  const columns = Object.keys(set.schema ?? {});
+  const columns = Object.keys(set.schema ?? {}), versions = h("div", {});
+  const filter = h("input", { name: "where", type: "search", placeholder: "label = 3 AND split = 'test'", "aria-label": "Only rows for which this is true", maxlength: 4000, autocomplete: "off", spellcheck: "false" });
+  const show = async () => {
+    try {
+      const where = filter.value.trim(), found = rowsOf(await api(`${path}/rows?limit=20${where ? `&where=${encodeURIComponent(where)}` : ""}`, { signal }));
+      if (found.length === 0) { replace(rows, h("div", { class: "empty" }, h("b", {}, "No rows"), where ? "No row meets the condition." : "The data set is empty.")); return; }
+      const names = columns.length ? columns : Object.keys(found[0]);
+      replace(rows, h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, names.map((name) => h("th", { scope: "col", class: typeof found[0][name] === "number" && "number" }, name)))),
+        h("tbody", {}, found.map((row) => h("tr", {}, names.map((name) => cellView(row[name]))))))));
+    } catch (error) { if (error.name !== "AbortError") replace(rows, fault(error)); }
+  };
   replace(place, h("a", { class: "back", href: "#/datasets" }, "← all data sets"),
     h("div", { class: "head" }, h("h1", {}, set.id), h("div", { class: "buttons" }, deleteButton(path, `the data set '${set.id}'`, "#/datasets", problem))),
     h("p", { class: "sub mono" }, set.path),
@@ -76,14 +86,18 @@ export async function datasetDetail(place, id, signal) {
       set.bytes !== undefined && ["on disk", bytes(set.bytes)], set.fragments !== undefined && ["fragments", set.fragments], set.updated_at && ["changed", ago(set.updated_at)]]
       .filter(Boolean).map(([name, figure]) => h("div", { class: "figure" }, h("b", {}, figure), h("span", {}, name)))),
     h("h2", {}, "Schema"), pairs(set.schema) ?? h("p", { class: "quiet" }, "no columns"),
-    h("h2", {}, "First rows"), rows);
-  try {
-    const found = rowsOf(await api(`${path}/rows?limit=20`, { signal }));
-    if (found.length === 0) { replace(rows, h("div", { class: "empty" }, h("b", {}, "No rows"), "The data set is empty.")); return; }
-    const names = columns.length ? columns : Object.keys(found[0]);
-    replace(rows, h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, names.map((name) => h("th", { scope: "col", class: typeof found[0][name] === "number" && "number" }, name)))),
-      h("tbody", {}, found.map((row) => h("tr", {}, names.map((name) => cellView(row[name]))))))));
-  } catch (error) { if (error.name !== "AbortError") replace(rows, fault(error)); }
+    h("h2", {}, "First rows"), h("form", { class: "filter", submit: (event) => { event.preventDefault(); show(); } }, filter, h("button", {}, "Show")), rows, versions);
+  await Promise.all([show(), showVersions(versions, path, signal)]);
+}
+
+/** The newest versions of a data set: what was done, when, and the rows after it. */
+async function showVersions(place, path, signal) {
+  let found;
+  try { found = await api(`${path}/versions?limit=20`, { signal }); } catch { return; }
+  replace(place, h("h2", {}, "Versions"), h("div", { class: "scroll" }, h("table", {},
+    h("thead", {}, h("tr", {}, ["version", "time", "what", "rows", "tags"].map((name) => h("th", { scope: "col", class: (name === "version" || name === "rows") && "number" }, name)))),
+    h("tbody", {}, found.map((one) => h("tr", {}, h("td", { class: "number" }, one.version), h("td", {}, clock(one.time)), h("td", { class: "long" }, one.error ?? one.operation ?? "–"),
+      h("td", { class: "number" }, whole(one.rows)), h("td", { class: "long" }, one.tags.join(", "))))))));
 }
 
 const parsed = (thing) => { if (typeof thing !== "string") return thing; try { return JSON.parse(thing); } catch { return thing; } };

@@ -12,6 +12,7 @@ package enum Strings {
     case contains
     case startsWith = "starts_with"
     case endsWith = "ends_with"
+    case like
   }
 
   /// Lower or upper case (full Unicode mapping), or without blanks (space, tab, newlines) at the ends.
@@ -37,7 +38,8 @@ package enum Strings {
 
   private static func isBlank(_ byte: UInt8) -> Bool { byte == 32 || (byte >= 9 && byte <= 13) }
 
-  /// Whether `a` contains, starts with or ends with the text of `b` (plain text, no pattern).
+  /// Whether `a` contains, starts with or ends with the text of `b` (plain text), or is like the pattern `b`, where `%` is any
+  /// text, `_` any one character, and a backslash takes the next character as it is.
   package static func test(_ what: Test, _ a: Operand, _ b: Operand) throws(Failure) -> Operand {
     try need(what.rawValue, a)
     try need(what.rawValue, b)
@@ -53,9 +55,45 @@ package enum Strings {
       case .contains: return find(part, in: text, from: 0) != nil
       case .startsWith: return part.count <= text.count && text[..<part.count].elementsEqual(part)
       case .endsWith: return part.count <= text.count && text[(text.count - part.count)...].elementsEqual(part)
+      case .like: return matches(text, pattern: part)
       }
     }
     return [a, b].areConstant ? Operand(constant: column, count: a.count) : Operand(column)
+  }
+
+  /// `LIKE`: the last `%` seen takes one character more whenever the rest does not fit, so time is at most text times pattern.
+  private static func matches(_ text: UnsafeBufferPointer<UInt8>, pattern: UnsafeBufferPointer<UInt8>) -> Bool {
+    let (percent, underscore, escape) = (UInt8(ascii: "%"), UInt8(ascii: "_"), UInt8(ascii: "\\"))
+    func nextCharacter(_ i: Int) -> Int {
+      var next = i + 1
+      while next < text.count, text[next] & 0xC0 == 0x80 { next += 1 }
+      return next
+    }
+    var (t, p) = (0, 0)
+    var retry: (text: Int, pattern: Int)?
+    while t < text.count {
+      if p < pattern.count, pattern[p] == percent {
+        p += 1
+        retry = (t, p)
+        continue
+      }
+      if p < pattern.count, pattern[p] == underscore {
+        (t, p) = (nextCharacter(t), p + 1)
+        continue
+      }
+      if p < pattern.count {
+        let width = pattern[p] == escape && p + 1 < pattern.count ? 2 : 1
+        if text[t] == pattern[p + width - 1] {
+          (t, p) = (t + 1, p + width)
+          continue
+        }
+      }
+      guard let last = retry else { return false }
+      (t, p) = (nextCharacter(last.text), last.pattern)
+      retry = (t, p)
+    }
+    while p < pattern.count, pattern[p] == percent { p += 1 }
+    return p == pattern.count
   }
 
   /// First position of `part` in `text` at or after `from`.

@@ -3,7 +3,8 @@ package import Core
 
 extension DataType {
   /// Reads a type name as scripts write it: `f32`, `i64`, `u8`, `bool`, `string`, `binary`, `date`, `timestamp[us, UTC]`,
-  /// `duration[ms]`, `list<f64>`, `f32[784]` or `fixed_size_list<u8>[28]`; or as the schema shows it: `Float32`, `String`.
+  /// `duration[ms]`, `list<f64>`, `f32[784]` or `fixed_size_list<u8>[28]`; or as the schema shows it: `Float32`, `String`,
+  /// `FixedSizeList[Float32, 784]`.
   /// - Throws: `INVALID_ARGUMENT` naming the nearest type.
   package init(parsing text: String) throws(Failure) {
     let name = text.filter { $0 != " " }
@@ -32,6 +33,10 @@ extension DataType {
       self = .duration(unit)
     } else if let argument = inner("list<", ">") ?? inner("list[", "]") {
       self = .list(Field("item", try DataType(parsing: argument)))
+    } else if let argument = inner("fixedsizelist[", "]"), let comma = argument.lastIndex(of: ","),
+      let size = Int(argument[argument.index(after: comma)...]), size >= 0, size <= 1 << 24
+    {
+      self = .vector(try DataType(parsing: String(argument[..<comma])), size)
     } else if name.last == "]", let open = name.lastIndex(of: "["),
       let size = Int(name[name.index(after: open)...].dropLast()), size >= 0, size <= 1 << 24
     {

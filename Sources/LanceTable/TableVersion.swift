@@ -25,12 +25,26 @@ package struct VersionInfo: Sendable, Hashable {
   package let tags: [String]
   /// What is wrong with its manifest; the other values then say nothing.
   package let error: String?
+
+  /// `{version, time, operation, rows, fragments, tags, error?}`.
+  package var json: JSONObject {
+    var object: JSONObject = [
+      "version": .int(Int64(clamping: version)), "time": time.map { .string($0.description) } ?? .null,
+      "operation": operation.map { .string($0) } ?? .null, "rows": .int(Int64(rowCount)), "fragments": .int(Int64(fragments)),
+      "tags": .array(tags.map { .string($0) }),
+    ]
+    if let error { object["error"] = .string(error) }
+    return object
+  }
 }
 
 /// A tag: a name for a version.
 package struct TagInfo: Sendable, Hashable {
   package let name: String
   package let version: UInt64
+
+  /// `{name, version}`.
+  package var json: JSONObject { ["name": .string(name), "version": .int(Int64(clamping: version))] }
 }
 
 extension TableLocation {

@@ -18,6 +18,9 @@ package enum LuaDataFrames {
   private static let expressions: [Fn] = [
     Fn("col", "fun(name: string): Expr", "A column by name.") { call in try call.push(.column(try call.string(1))) },
     Fn("lit", "fun(value: any): Expr", "A constant.") { call in try call.push(.literal(try call.literal(1))) },
+    Fn("null", "fun(type: string): Expr", "Null of a type, such as \"string\".") { call in
+      try call.push(.cast(.literal(.null), try DataType(parsing: try call.string(1)), lenient: false))
+    },
     Fn(
       "when", "fun(condition: Expr, value: any): When",
       "A choice: df.when(cond, \"a\"):otherwise \"b\"; values that are strings are constants."
@@ -25,6 +28,10 @@ package enum LuaDataFrames {
       try call.push(object: LuaWhen([.init(try call.object(1, as: LuaExpr.self).expr, try call.operand(2))]))
     },
     Fn("count", "fun(): Expr", "Rows per group, in agg { n = df.count() }.") { call in try call.push(.aggregate(.count, nil)) },
+    Fn(
+      "sql_filter", "fun(text: string): Expr",
+      "A condition, or a value, in SQL's words: df.sql_filter \"label = 3 AND split IN ('train', 'test')\". Knows AND OR NOT, = <> < <= > >=, IN, BETWEEN, LIKE, ILIKE, IS NULL, + - * / % ||, CAST, DATE, TIMESTAMP and functions such as lower, length, abs, round, coalesce."
+    ) { call in try call.push(try Expr(parsing: try call.string(1))) },
     Fn("coalesce", "fun(...: any): Expr", "The first value that is not null.") { call in
       var list: [Expr] = []
       for i in stride(from: 1, through: call.count, by: 1) { list.append(try call.operand(i)) }
@@ -43,17 +50,9 @@ package enum LuaDataFrames {
 
   private static let sources: [Fn] = [
     Fn(
-      "read_lance", "fun(name: string, opts?: {version?: integer, tag?: string}): Frame",
+      "read_lance", "fun(name: string, opts?: {version?: integer, tag?: string, as_of?: string}): Frame",
       "A data set of the lake by name (also name#version, name@tag or its path), or a .lance folder below a data root."
-    ) { call in
-      let options = try call.options(2)
-      return try call.push(
-        Frame(
-          LanceSource(
-            try LuaLake.table(
-              call, try call.string(1), version: try options.integer("version", in: 1...Int.max), tag: try options.string("tag")
-            ))))
-    },
+    ) { call in try call.push(Frame(LanceSource(try LuaTable.open(call).table))) },
     Fn(
       "read_csv",
       "fun(path: string, opts?: {header?: boolean, separator?: string, null_values?: string[], schema?: table, infer_rows?: integer}): Frame",

@@ -38,6 +38,24 @@ extension Call {
     throw bad(index, "an expression, number, string or boolean expected, got \(describe(index))")
   }
 
+  /// An argument as a condition: an expression, or text in SQL's words (`Expr(parsing:)`).
+  func condition(_ index: Int32) throws(Failure) -> Expr {
+    if let object = objectIfPresent(index, as: LuaExpr.self) { return object.expr }
+    if isString(index) { return try Expr(parsing: try string(index)) }
+    let hint = isBoolean(index) ? "; '==' between an expression and a value gives true or false, write :eq(value)" : ""
+    throw bad(index, "an expression expected, got \(describe(index))\(hint)")
+  }
+
+  /// The condition in option `name`; nil when it is absent.
+  func condition(_ options: borrowing Options, _ name: String) throws(Failure) -> Expr? {
+    guard options.has(name) else { return nil }
+    _ = options.push(name)
+    defer { pop() }
+    if let object = objectIfPresent(-1, as: LuaExpr.self) { return object.expr }
+    if isString(-1) { return try Expr(parsing: try string(-1)) }
+    throw options.bad(name, "must be an expression or a text such as \"label = 3\", got \(describe(-1))")
+  }
+
   /// An argument as a column: a string is a column's name, an Expr is itself.
   func column(_ index: Int32) throws(Failure) -> Expr {
     if isString(index) { return .column(try string(index)) }
@@ -127,7 +145,9 @@ extension LuaExpr {
     + Strings.Test.allCases.map { t in
       Fn(
         t.rawValue, "fun(self: Expr, text: any): Expr",
-        "True where the string \(t.rawValue.replacing("_", with: " ")) `text` (plain text)."
+        t == .like
+          ? "True where the string is like a pattern: % is any text, _ one character, \\ takes the next as it is."
+          : "True where the string \(t.rawValue.replacing("_", with: " ")) `text` (plain text)."
       ) { call in
         try call.push(.function(.textTest(t), [try call.selfExpr(), try call.operand(2)]))
       }

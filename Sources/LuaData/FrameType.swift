@@ -9,14 +9,16 @@ package import LuaHost
 import Plan
 
 /// A lazy frame in Lua.
-package final class LuaFrame: LuaObject {
-  package let frame: Frame
+package class LuaFrame: LuaObject {
+  package internal(set) var frame: Frame
   package init(_ frame: Frame) { self.frame = frame }
 
-  package static let luaType = ObjectType(
+  package class var luaType: ObjectType { frameType }
+
+  static let frameType = ObjectType(
     "Frame",
     "A table that is described, not computed. Methods give new frames; rows are read by collect, rows, batches, count, show and write.",
-    shaping + grouping + running,
+    shaping + grouping + running + writing,
     metamethods: [
       Fn("__tostring", "fun(self: Frame): string", "Column names and types.") { call in
         let fields = try call.selfFrame().schema.fields.map { "\($0.name): \($0.type)" }
@@ -60,10 +62,7 @@ extension Call {
     var keys: [SortKey] = []
     func add(_ call: borrowing Call, _ at: Int32) throws {
       if call.isString(at) {
-        let name = try call.string(at)
-        let down = name.hasPrefix("-")
-        keys.append(
-          SortKey(.column(down ? String(name.dropFirst()) : name), descending: down != descending, nullsFirst: nullsFirst))
+        keys.append(SortKey(named: try call.string(at), descending: descending, nullsFirst: nullsFirst))
       } else {
         keys.append(SortKey(try call.column(at), descending: descending, nullsFirst: nullsFirst))
       }
@@ -86,11 +85,7 @@ extension LuaFrame {
   }
 
   private static func filter(_ call: borrowing Call) throws -> Int32 {
-    guard let condition = call.objectIfPresent(2, as: LuaExpr.self) else {
-      let hint = call.isBoolean(2) ? "; '==' between an expression and a value gives true or false, write :eq(value)" : ""
-      throw call.bad(2, "an expression expected, got \(call.describe(2))\(hint)")
-    }
-    return try call.push(try call.selfFrame().filter(condition.expr))
+    try call.push(try call.selfFrame().filter(try call.condition(2)))
   }
 
   private static func drop(_ call: borrowing Call) throws -> Int32 {
@@ -116,8 +111,10 @@ extension LuaFrame {
       try with(call)
     },
     Fn("with_columns", "fun(self: Frame, columns: any, value?: any): Frame", "The same as with.") { call in try with(call) },
-    Fn("where", "fun(self: Frame, condition: any): Frame", "Rows for which the condition is true.") { call in try filter(call)
-    },
+    Fn(
+      "where", "fun(self: Frame, condition: any): Frame",
+      "Rows for which the condition is true: an expression, or SQL's words: where \"label = 3 AND split = 'test'\"."
+    ) { call in try filter(call) },
     Fn("filter", "fun(self: Frame, condition: any): Frame", "The same as where.") { call in try filter(call) },
     Fn("rename", "fun(self: Frame, names: table<string, string>): Frame", "rename { old = \"new\" }.") { call in
       var names: [(old: String, new: String)] = []
@@ -286,57 +283,7 @@ extension LuaFrame {
     Fn("text", "fun(self: Frame, rows?: integer): string", "The first rows (10) as a text table.") { call in
       call.push(try call.selfFrame().show(call.isNil(2) ? 10 : try call.integer(2, in: 0...100_000)))
     },
-    Fn(
-      "write", "fun(self: Frame, output: string, opts?: {mode?: string, progress?: function}): table",
-      "Computes the rows and writes them to data set `output`: mode \"create\" (default), \"append\" or \"overwrite\". Gives rows, version, fragments and, per check, its counts."
-    ) { call in
-      let output = try call.string(2)
-      let options = try call.options(3)
-      let mode = try options.choice("mode", ["create", "append", "overwrite"]).flatMap { WriteMode(rawValue: $0) } ?? .create
-      let report = try options.function("progress")
-      let location = try LuaLake.output(call, output)
-      // The callback runs on this thread, between batches.
-      var progress: ((Int, Int?) throws(Failure) -> Void)?
-      if let report {
-        let state = call.state
-        progress = { (done: Int, total: Int?) throws(Failure) in try LuaFrame.callProgress(report, state, done, total) }
-      }
-      let written = try call.selfFrame().write(to: location, mode: mode, progress: progress)
-      return call.pushTable(fields: 4) { table in
-        table.set("rows", written.rows)
-        table.set("version", Int(clamping: written.version))
-        table.set("fragments", written.fragments)
-        table.set("checks") { checks in
-          checks.pushTable(fields: written.checks.count) { list in
-            for check in written.checks {
-              list.set(check.name) { one in
-                one.pushTable(fields: 4) {
-                  $0.set("action", check.action.rawValue)
-                  $0.set("checked", check.checked)
-                  $0.set("violations", check.violations)
-                  $0.set("dropped", check.action == .drop ? check.violations : 0)
-                }
-              }
-            }
-          }
-        }
-      }
-    },
   ]
-
-  private static func callProgress(_ report: LuaFunction, _ state: State, _ done: Int, _ total: Int?) throws(Failure) {
-    do {
-      try state.withCall { call in
-        try report.call(
-          call,
-          arguments: { inner in
-            inner.push(done)
-            if let total { inner.push(total) } else { inner.pushNil() }
-            return 2
-          })
-      }
-    } catch { throw Failure.wrapping(error) }
-  }
 }
 
 /// `frame:group_by(...)`, which waits for `:agg { ... }`.

@@ -17,17 +17,9 @@ package enum LuaLake {
     "lake", "Data sets and models of the lake: open, list, delete, save_model, model.",
     [
       Fn(
-        "open", "fun(name: string, opts?: {version?: integer, tag?: string}): Frame",
-        "A data set as a lazy frame; the same as df.read_lance."
-      ) { call in
-        let options = try call.options(2)
-        return try call.push(
-          Frame(
-            LanceSource(
-              try table(
-                call, try call.string(1), version: try options.integer("version", in: 1...Int.max),
-                tag: try options.string("tag")))))
-      },
+        "open", "fun(name: string, opts?: {version?: integer, tag?: string, as_of?: string}): Table",
+        "A data set of the lake by name (also name#version, name@tag or its path), or a .lance folder below a data root. With a version, tag or time it is that version for good, to be read only."
+      ) { call in try call.push(object: LuaTable.open(call)) },
       Fn("exists", "fun(name: string): boolean", "True when there is a data set or model of that name.") { call in
         let lake = try call.service(DataLake.self)
         let reference = try lake.reference(try call.string(1))
@@ -61,18 +53,9 @@ package enum LuaLake {
       ) { call in
         let lake = try call.service(DataLake.self)
         let found = try lake.resolve(try call.string(1))
-        let list = try lake.location(found.kind ?? .dataset, found.id).versionList()
-        return call.push(
-          JSONValue.array(
-            list.map { info in
-              .object([
-                "version": .int(Int64(clamping: info.version)), "time": info.time.map { .string($0.description) } ?? .null,
-                "operation": info.operation.map { .string($0) } ?? .null, "rows": .int(Int64(info.rowCount)),
-                "tags": .array(info.tags.map { .string($0) }),
-              ])
-            }))
+        return call.push(try LuaTable.versions(lake.location(found.kind ?? .dataset, found.id)))
       },
-    ])
+    ], types: [LuaTable.luaType])
 
   /// For LuaLib's lake only.
   package static let internals = Module(
@@ -145,30 +128,6 @@ package enum LuaLake {
   private static func object(_ value: JSONValue?) -> JSONValue {
     if case .array(let items)? = value, items.isEmpty { return .object([:]) }
     return value ?? .object([:])
-  }
-
-  /// The data set that a script names, or a `.lance` folder below one of its data roots.
-  static func table(_ call: borrowing Call, _ text: String, version: Int?, tag: String?) throws(Failure) -> LanceTable {
-    let lake = try call.service(DataLake.self)
-    var wanted: TableVersion?
-    if let version { wanted = .number(UInt64(version)) }
-    if let tag {
-      guard version == nil else { throw Failure(.plain, "give a version or a tag, not both") }
-      wanted = .tag(tag)
-    }
-    let paths = try call.service(ConfinedPaths.self)
-    switch try lake.resolveInput(text, dataRoots: paths.roots) {
-    case .table(let reference)?:
-      if reference.kind == .model { throw Failure(.datasetNotFound, "'\(text)' is a model; use lake.model to load it") }
-      return try lake.open(.dataset, reference.id, version: wanted ?? reference.version)
-    case .file(let path)?:
-      guard let slash = path.lastIndex(of: "/"), path.hasSuffix(".lance") else {
-        throw Failure(.invalidRequest, "'\(text)' is no Lance data set: its folder must end in .lance")
-      }
-      let store = try LocalStore(root: String(path[..<slash]), create: false)
-      return try LanceTable(TableLocation(store, String(path[path.index(after: slash)...])), version: wanted ?? .latest)
-    case nil: throw Failure(.invalidRequest, "the name of the data set is empty")
-    }
   }
 
   /// Where a script writes rows.

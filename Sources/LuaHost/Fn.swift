@@ -119,6 +119,8 @@ package struct ModuleEntry: Sendable {
 package final class ObjectType: Sendable {
   package let name: String
   package let doc: String
+  /// The type of the class above: its methods, those added by LuaLib too, are this type's as well.
+  package let base: ObjectType?
   package let methods: [Fn]
   package let metamethods: [Fn]
   /// Called for keys that are no method: `fun(self: Batch, key: any): any`. Throw `call.noField(...)` for unknown ones.
@@ -127,9 +129,12 @@ package final class ObjectType: Sendable {
   let unknown: Fn
 
   /// Every type also has `release()`, `__gc`, `__close`, `__name` and, unless given, `__eq` (same object) and `__tostring`.
-  package init(_ name: String, _ doc: String, _ methods: [Fn], metamethods: [Fn] = [], index: Fn? = nil) {
+  package init(
+    _ name: String, _ doc: String, base: ObjectType? = nil, _ methods: [Fn], metamethods: [Fn] = [], index: Fn? = nil
+  ) {
     self.name = name
     self.doc = doc
+    self.base = base
     self.methods = methods
     self.metamethods = metamethods
     self.index = index

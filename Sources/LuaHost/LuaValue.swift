@@ -98,6 +98,16 @@ enum LuaValue {
     let meta = lua_gettop(L)
     lua_createtable(L, 0, Int32(clamping: type.methods.count + 4))
     let methods = lua_gettop(L)
+    if let base = type.base {
+      pushMethods(L, base)
+      lua_pushnil(L)
+      while host_next(L, methods + 1) != 0 {
+        lua_pushvalue(L, -2)
+        lua_rotate(L, -2, 1)
+        lua_rawset(L, methods)
+      }
+      host_pop(L, 1)
+    }
     for fn in type.methods {
       push(L, fn.name)
       fn.push(L)

@@ -173,6 +173,21 @@ extension State {
       lua_rawset(L, methods)
     }
     if let refused { throw Failure(.plain, "extend: \(name) has '\(refused)' already") }
+    for derived in state.types.values where derived.base === type {
+      LuaValue.pushMethods(L, derived)
+      let own = lua_gettop(L)
+      try call.forEachPair(2) {
+        // What the derived type has under this name is its own.
+        lua_pushvalue(L, -2)
+        let isFree = lua_rawget(L, own) == LUA_TNIL
+        host_pop(L, 1)
+        guard isFree else { return }
+        lua_pushvalue(L, -2)
+        lua_pushvalue(L, -2)
+        lua_rawset(L, own)
+      }
+      host_pop(L, 1)
+    }
     return 0
   }
 }

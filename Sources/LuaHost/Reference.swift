@@ -11,7 +11,7 @@ package enum Reference {
 
       """
     for type in module.types {
-      out += "\n--- \(lines(type.doc, "--- "))\n---@class \(type.name)\n"
+      out += "\n--- \(lines(type.doc, "--- "))\n---@class \(type.name)\(type.base.map { ": \($0.name)" } ?? "")\n"
       for fn in type.metamethods { if let line = overload(fn) { out += line } }
       out += "local \(type.name) = {}\n"
       for fn in type.methods { out += "\n" + function(fn, owner: "\(type.name):") }
@@ -38,6 +38,7 @@ package enum Reference {
     for fn in module.functions { out += "\n### `\(module.name).\(fn.name)\(call(fn))`\n\n\(fn.doc)\n\(table(fn))" }
     for type in module.types {
       out += "\n## \(type.name)\n\n\(type.doc)\n"
+      if let base = type.base { out += "\nHas all methods of `\(base.name)` too.\n" }
       for fn in type.methods { out += "\n### `\(type.name):\(fn.name)\(call(fn))`\n\n\(fn.doc)\n\(table(fn))" }
       let operators = type.metamethods.filter { !["__tostring", "__index"].contains($0.name) }
       if !operators.isEmpty {

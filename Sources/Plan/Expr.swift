@@ -146,7 +146,7 @@ extension Expr {
 
   /// All of `parts` joined by `&`; nil for none.
   package static func conjunction(_ parts: [Expr]) -> Expr? {
-    parts.dropFirst().reduce(parts.first) { joined, part in joined.map { .and($0, part) } }
+    parts.isEmpty ? nil : joined(parts[...]) { .and($0, $1) }
   }
 
   /// Columns replaced by expressions.

@@ -38,6 +38,13 @@ package struct SortKey: Hashable, Sendable {
     self.descending = descending
     self.nullsFirst = nullsFirst
   }
+
+  /// A column as people name it in a list: `-name` sorts the other way round.
+  package init(named name: String, descending: Bool = false, nullsFirst: Bool = false) {
+    let isReversed = name.hasPrefix("-")
+    self.init(
+      .column(isReversed ? String(name.dropFirst()) : name), descending: isReversed != descending, nullsFirst: nullsFirst)
+  }
 }
 
 /// One aggregate of a group; `argument` nil counts rows.

@@ -25,6 +25,15 @@ struct Call: Sendable {
     request.headers[.accept]?.split(separator: ",").contains { $0.prefix { $0 != ";" }.trimmingSpaces() == type } ?? false
   }
 
+  /// The members of the JSON body, checked against the schema `name` of the OpenAPI document. Where `isOptional`, a request
+  /// without a body counts as an empty object.
+  func body(_ name: String, isOptional: Bool = false) async throws(Failure) -> JSONObject {
+    let isAbsent =
+      request.headers[.contentType] == nil && (request.headers[.contentLength] ?? "0") == "0"
+      && request.headers[.transferEncoding] == nil
+    return try BodySchema.check(isOptional && isAbsent ? [:] : try await jsonBody(), name)
+  }
+
   /// The JSON body.
   /// - Throws: `UNSUPPORTED_MEDIA_TYPE`, `PAYLOAD_TOO_LARGE`, `INVALID_REQUEST` naming line and column.
   func jsonBody() async throws(Failure) -> JSONValue {

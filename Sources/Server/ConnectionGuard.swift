@@ -4,8 +4,8 @@ import NIOCore
 import NIOHTTP1
 import NIOHTTPTypes
 
-/// Watches one connection: a first request must come within `headSeconds`, a body within `bodySeconds` of its head, and a
-/// client that does not read for `writeSeconds` is let go. (How long a kept connection may be idle is Hummingbird's timer.)
+/// Watches one connection: a first request must come within `headSeconds`, a body within `bodySeconds` of its head (a longer
+/// one: each further MiB of it), and a client that does not read for `writeSeconds` is let go. (How long a kept connection may be idle is Hummingbird's timer.)
 /// Errors of the HTTP parser get an answer in the contract's shape, and then the connection ends.
 ///
 /// Stands behind the HTTP decoder, so it sees whole heads: a head that comes byte by byte is one that does not come.
@@ -20,6 +20,9 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
   private var reading: Scheduled<Void>?
   private var writing: Scheduled<Void>?
   private var closing: Scheduled<Void>?
+  /// Of the body since the timer was set.
+  private var bodyBytes = 0
+  private static let bodyStepBytes = 1 << 20
   private var isAnswering = false
   private var closesAfterAnswer = false
   /// The connection is about to end: what comes in is dropped.
@@ -59,6 +62,11 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     isCounted = false
   }
 
+  private func expectBody(_ context: ChannelHandlerContext) {
+    expect(
+      context, seconds: limits.bodyTimeoutSeconds, "the body of the request did not come within \(limits.bodyTimeoutSeconds) s")
+  }
+
   /// Ends the connection with 408 unless the timer is taken back within `seconds`.
   private func expect(_ context: ChannelHandlerContext, seconds: Double, _ message: String) {
     reading?.cancel()
@@ -79,10 +87,14 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         return refuse(
           context, Failure(.uriTooLong, "the request's path and query are longer than \(limits.urlLimitBytes) bytes"))
       }
-      expect(
-        context, seconds: limits.bodyTimeoutSeconds,
-        "the body of the request did not come within \(limits.bodyTimeoutSeconds) s")
-    case .body: break
+      bodyBytes = 0
+      expectBody(context)
+    case .body(let part):
+      bodyBytes += part.readableBytes
+      if bodyBytes >= ConnectionGuard.bodyStepBytes {
+        bodyBytes = 0
+        expectBody(context)
+      }
     case .end:
       reading?.cancel()
       reading = nil

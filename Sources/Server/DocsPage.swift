@@ -58,8 +58,11 @@ enum DocsPage {
       }
       out += "</tbody></table>"
     }
-    if let schema = operation["requestBody"]?["content"]?["application/json"]?["schema"] {
-      out += "<h3>Body</h3><p>\(link(schema))</p>"
+    if let bodies = operation["requestBody"]?["content"]?.objectValue {
+      let kinds = bodies.map { type, body in
+        type == "application/json" ? body["schema"].map(link) ?? "" : "<code>\(escape(type))</code>"
+      }
+      out += "<h3>Body</h3><p>\(kinds.joined(separator: " or "))</p>"
     }
     out += "<h3>Answers</h3><table><tbody>"
     for (status, response) in operation["responses"]?.objectValue ?? JSONObject() {
@@ -107,9 +110,9 @@ enum DocsPage {
     details{border:1px solid var(--line);border-radius:8px;margin:.5rem 0;padding:.5rem .8rem;overflow-x:auto}
     summary{cursor:pointer}code,pre{font:13px/1.5 ui-monospace,monospace}pre{overflow-x:auto}
     .method{display:inline-block;min-width:4.2rem;font:bold 12px ui-monospace,monospace;color:var(--accent)}
-    .method.post{color:#2e7d32}.method.delete{color:#b3261e}.summary{opacity:.75;margin-left:.5rem}
+    .method.post,.method.put,.method.patch{color:#2e7d32}.method.delete{color:#b3261e}.summary{opacity:.75;margin-left:.5rem}
     table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.25rem .8rem .25rem 0;border-top:1px solid var(--line)}
     th{white-space:nowrap}a{color:var(--accent)}
-    @media(prefers-color-scheme:dark){:root{--accent:#8cc4ee}.method.post{color:#81c784}.method.delete{color:#f2b8b5}}
+    @media(prefers-color-scheme:dark){:root{--accent:#8cc4ee}.method.post,.method.put,.method.patch{color:#81c784}.method.delete{color:#f2b8b5}}
     """
 }

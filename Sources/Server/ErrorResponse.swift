@@ -3,6 +3,7 @@ import HTTPTypes
 import Hummingbird
 import Lake
 import NIOCore
+import Plan
 import Tasks
 
 extension Failure.Code {
@@ -25,7 +26,8 @@ enum ErrorResponse {
   /// The status of an error code; 500 for a code that is not a client's affair.
   static func status(of code: Failure.Code) -> HTTPResponse.Status {
     switch code {
-    case .invalidRequest, .invalidScript, .invalidParams, .invalidSchema, .invalidCursor, .invalidArgument, .columnNotFound:
+    case .invalidRequest, .invalidScript, .invalidParams, .invalidSchema, .invalidCursor, .invalidArgument, .invalidFilter,
+      .columnNotFound, .typeMismatch:
       .badRequest
     case .pathNotAllowed, .originNotAllowed: .forbidden
     case .datasetNotFound, .modelNotFound, .taskNotFound, .versionNotFound, .routeNotFound: .notFound
@@ -43,6 +45,11 @@ enum ErrorResponse {
     case .insufficientStorage: .init(code: 507, reasonPhrase: "Insufficient Storage")
     default: .internalServerError
     }
+  }
+
+  /// The status of a failure: that of its code, but 412 when the client had said which version it wants to change.
+  static func status(of failure: Failure) -> HTTPResponse.Status {
+    failure.code == .versionConflict && failure.details["if_match"] != nil ? .preconditionFailed : status(of: failure.code)
   }
 
   /// True for an error whose message a client may read. Data that cannot be read is named; other inside matters are not.
@@ -73,7 +80,7 @@ enum ErrorResponse {
     case .payloadTooLarge, .requestTimeout: headers[.connection] = "close"  // the rest of the body is not read
     default: break
     }
-    return json(body(failure, requestID: requestID), status: status(of: failure.code), headers: headers)
+    return json(body(failure, requestID: requestID), status: status(of: failure), headers: headers)
   }
 }
 

@@ -32,11 +32,15 @@ package struct MoonlakeServer: Sendable {
     /// The most that a task may ask for.
     package var taskLimits = TaskLimits()
     package var bodyLimitBytes = 2 << 20
+    /// Of the rows of an import.
+    package var uploadLimitBytes = 1 << 30
+    /// Where the rows of an import wait while they come; best on the disk of the lake.
+    package var uploadDirectory = "/tmp"
     package var headLimitBytes = 64 << 10
     package var urlLimitBytes = 8 << 10
     /// From the connection to the first whole head.
     package var headTimeoutSeconds = 10.0
-    /// From a head to the end of its body.
+    /// From a head to the end of its body, and for each further MiB of it.
     package var bodyTimeoutSeconds = 30.0
     /// Of a connection between requests.
     package var idleTimeoutSeconds = 60.0
@@ -78,7 +82,13 @@ package struct MoonlakeServer: Sendable {
     let tasks = TaskRoutes(
       scheduler: scheduler, reader: TaskRequestReader(configuration: configuration, lake: lake), metrics: metrics,
       configuration: configuration)
-    let api = tasks.routes + LakeRoutes(lake: lake).routes
+    let datasets =
+      DatasetReadRoutes(lake: lake).routes + DatasetChangeRoutes(lake: lake).routes
+      + DatasetUpkeepRoutes(lake: lake).routes + DatasetSearchRoutes(lake: lake).routes
+      + DatasetImportRoutes(
+        lake: lake, uploadFolder: configuration.uploadDirectory, limitBytes: configuration.uploadLimitBytes
+      ).routes
+    let api = tasks.routes + LakeRoutes(lake: lake).routes + datasets
     @Sendable func system() -> SystemRoutes {
       SystemRoutes(scheduler: scheduler, lake: lake, metrics: metrics, configuration: configuration) { api + system().routes }
     }

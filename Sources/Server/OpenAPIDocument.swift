@@ -18,7 +18,9 @@ enum OpenAPIDocument {
       ], "servers": [["url": "/"]],
       "tags": [
         ["name": "tasks", "description": "Scripts that run, have run or will run."],
-        ["name": "lake", "description": "Data sets and models."], ["name": "system", "description": "The server itself."],
+        ["name": "lake", "description": "Data sets and models."],
+        ["name": "datasets", "description": "Rows, versions, changes, upkeep and search of a data set."],
+        ["name": "system", "description": "The server itself."],
         ["name": "page", "description": "The platform's page."],
       ], "paths": .object(paths), "components": ["schemas": OpenAPISchemas.all],
     ]
@@ -45,9 +47,21 @@ enum OpenAPIDocument {
         "schema": schema(parameter.kind),
       ]
     }
+    if route.takesIfMatch {
+      parameters.append([
+        "name": "If-Match", "in": "header", "required": false, "schema": ["type": "string", "examples": ["\"v7\""]],
+        "description": "Change this version only (the ETag of an answer); when another is the newest: 412.",
+      ])
+    }
     if !parameters.isEmpty { operation["parameters"] = .array(parameters) }
     if let body = route.body {
-      operation["requestBody"] = ["required": true, "content": ["application/json": ["schema": reference(body)]]]
+      operation["requestBody"] = [
+        "required": .bool(!route.bodyIsOptional), "content": ["application/json": ["schema": reference(body)]],
+      ]
+    } else if !route.rowsBody.isEmpty {
+      operation["requestBody"] = [
+        "required": true, "content": .object(JSONObject(route.rowsBody.map { ($0, ["schema": ["type": "string"]]) })),
+      ]
     }
     var responses = JSONObject()
     for answer in route.answers {
@@ -56,6 +70,12 @@ enum OpenAPIDocument {
         response["content"] = .object([answer.type: .object(answer.schema.map { ["schema": reference($0)] } ?? [:])])
       }
       responses["\(answer.status)"] = .object(response)
+    }
+    if route.takesIfMatch {
+      responses["412"] = [
+        "description": "VERSION_CONFLICT: the newest version is not the one of If-Match",
+        "content": ["application/json": ["schema": reference("Error")]],
+      ]
     }
     for (status, codes) in byStatus(route.errors) {
       responses["\(status)"] = [

@@ -2,13 +2,19 @@ import Core
 
 /// The schemas of bodies and answers, for the OpenAPI document.
 enum OpenAPISchemas {
-  private static let text: JSONValue = ["type": "string"]
-  private static let number: JSONValue = ["type": "number"]
-  private static let integer: JSONValue = ["type": "integer"]
-  private static let object: JSONValue = ["type": "object"]
-  private static let time: JSONValue = ["type": "string", "format": "date-time"]
+  static let text: JSONValue = ["type": "string"]
+  static let number: JSONValue = ["type": "number"]
+  static let integer: JSONValue = ["type": "integer"]
+  static let object: JSONValue = ["type": "object"]
+  static let time: JSONValue = ["type": "string", "format": "date-time"]
 
-  static let all: JSONValue = [
+  static let all: JSONValue = {
+    var schemas = general
+    for (name, schema) in datasets { schemas[name] = schema }
+    return .object(schemas)
+  }()
+
+  private static let general: JSONObject = [
     "Error": [
       "type": "object", "required": ["error"],
       "properties": [

@@ -69,7 +69,7 @@ struct Responder: HTTPResponder {
     try HostRule.check(request, isLoopback: isLoopback)
     let path = request.head.path ?? ""
     if path == "*", request.method == .options {
-      return Response(status: .noContent, headers: [.allowField: "GET, HEAD, POST, DELETE, OPTIONS"])
+      return Response(status: .noContent, headers: [.allowField: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"])
     }
     let target = try RequestTarget(path)
     switch table.match(request.method, target.segments) {

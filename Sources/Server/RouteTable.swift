@@ -39,8 +39,13 @@ struct Route: Sendable {
   var summary: String
   var about = ""
   var query: [QueryParameter] = []
-  /// The name of the body's schema; nil when the route takes no body.
+  /// The name of the body's schema; nil when the route takes no JSON body.
   var body: String?
+  var bodyIsOptional = false
+  /// Types of a body that is rows.
+  var rowsBody: [String] = []
+  /// True when `If-Match: "v7"` is taken: only version 7 may be changed.
+  var takesIfMatch = false
   var answers: [Answer]
   /// Codes beside those that every route may answer with.
   var errors: [Failure.Code] = []

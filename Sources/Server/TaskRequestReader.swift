@@ -16,7 +16,8 @@ struct TaskRequestReader: Sendable {
     guard let object = body.objectValue else {
       throw Failure(
         .invalidRequest,
-        "the body must be a JSON object with the fields name, input, script, output, params, not \(article(body.kind))")
+        "the body must be a JSON object with the fields name, input, script, output, params, not \(BodySchema.article(body.kind))"
+      )
     }
     var wrong: [(field: String, reason: String)] = []
     for key in object.keys where !TaskRequestReader.fields.contains(key) {
@@ -32,7 +33,7 @@ struct TaskRequestReader: Sendable {
         return ""
       }
       guard let text = value.stringValue else {
-        wrong.append((field, "field '\(field)' must be a string, not \(article(value.kind))"))
+        wrong.append((field, "field '\(field)' must be a string, not \(BodySchema.article(value.kind))"))
         return ""
       }
       if text.utf8.count > most {
@@ -57,7 +58,7 @@ struct TaskRequestReader: Sendable {
     if object["params"] == nil {
       wrong.append(("params", "field 'params' is missing; it must be an object"))
     } else if params.objectValue == nil {
-      wrong.append(("params", "field 'params' must be an object, not \(article(params.kind))"))
+      wrong.append(("params", "field 'params' must be an object, not \(BodySchema.article(params.kind))"))
     }
     let limits = readLimits(object["limits"], &wrong)
     if let first = wrong.first {
@@ -73,15 +74,11 @@ struct TaskRequestReader: Sendable {
     return TaskRequest(name: name, script: script, input: place, output: output, params: params, limits: limits)
   }
 
-  private func article(_ kind: String) -> String {
-    kind == "null" ? "null" : (["array", "object", "integer"].contains(kind) ? "an " : "a ") + kind
-  }
-
   private func readLimits(_ value: JSONValue?, _ wrong: inout [(field: String, reason: String)]) -> TaskLimits {
     var limits = TaskLimits()
     guard let value, !value.isNull else { return limits }
     guard let object = value.objectValue else {
-      wrong.append(("limits", "field 'limits' must be an object, not \(article(value.kind))"))
+      wrong.append(("limits", "field 'limits' must be an object, not \(BodySchema.article(value.kind))"))
       return limits
     }
     let known = ["wall_s", "cpu_s", "memory_bytes"]

@@ -22,6 +22,7 @@ struct Configuration: Sendable {
   var logLimitBytes = 16 << 20
   var cancelGraceSeconds = 1.0
   var bodyLimitBytes = 2 << 20
+  var uploadLimitBytes = 1 << 30
   var headerTimeoutSeconds = 10.0
   var idleTimeoutSeconds = 60.0
   var maxConnections = 1000
@@ -67,7 +68,9 @@ struct Configuration: Sendable {
           default:
             throw reader.unknown(
               "server." + key, node,
-              ["host", "storage_path", "state_path", "script_root", "data_roots", "web_path", "lualib_path"].map { "server." + $0 })
+              ["host", "storage_path", "state_path", "script_root", "data_roots", "web_path", "lualib_path"].map {
+                "server." + $0
+              })
           }
         }
       case "tasks":
@@ -89,13 +92,14 @@ struct Configuration: Sendable {
         for (key, node) in try reader.mapping(keys, "http") {
           switch key {
           case "body_limit": bodyLimitBytes = try reader.bytes(node, "http.body_limit") ?? Int.max
+          case "upload_limit": uploadLimitBytes = try reader.bytes(node, "http.upload_limit") ?? Int.max
           case "header_timeout": headerTimeoutSeconds = try reader.seconds(node, "http.header_timeout") ?? 3600
           case "idle_timeout": idleTimeoutSeconds = try reader.seconds(node, "http.idle_timeout") ?? 3600
           case "max_connections": maxConnections = Int(try reader.number(node, "http.max_connections", 1...100_000))
           default:
             throw reader.unknown(
               "http." + key, node,
-              ["body_limit", "header_timeout", "idle_timeout", "max_connections"].map { "http." + $0 })
+              ["body_limit", "upload_limit", "header_timeout", "idle_timeout", "max_connections"].map { "http." + $0 })
           }
         }
       case "storage": try storage.apply(keys, reader)
@@ -163,7 +167,8 @@ struct YAMLReader {
   }
   func unknown(_ key: String, _ node: Node, _ known: [String]) -> Failure {
     Failure(
-      .invalidConfiguration, "\(file)\(node.mark.map { ":\($0.line)" } ?? ""): unknown key \(nearNames(key, known: known, what: "keys"))")
+      .invalidConfiguration,
+      "\(file)\(node.mark.map { ":\($0.line)" } ?? ""): unknown key \(nearNames(key, known: known, what: "keys"))")
   }
 
   func mapping(_ node: Node, _ key: String) throws(Failure) -> [(String, Node)] {
@@ -200,7 +205,9 @@ struct YAMLReader {
 
   func number(_ node: Node, _ key: String, _ range: ClosedRange<Double>) throws(Failure) -> Double {
     guard let value = Double(try string(node, key)), range.contains(value) else {
-      throw failure(key, node, "expected a number from \(JSONValue.double(range.lowerBound).text()) to \(JSONValue.double(range.upperBound).text())")
+      throw failure(
+        key, node,
+        "expected a number from \(JSONValue.double(range.lowerBound).text()) to \(JSONValue.double(range.upperBound).text())")
     }
     return value
   }

@@ -16,6 +16,7 @@ struct Moonlake: AsyncParsableCommand {
         moonlake submit mnist/mnist_cnn.lua --input mnist_clean --output mnist_cnn_v1 --wait
         moonlake tasks                                  what ran, runs and waits
         moonlake show mnist_clean                       schema and first rows
+        moonlake lake ls                                the lake on disk; lake --help lists its commands
         moonlake repl                                   explore the lake in Lua
 
       Exit codes: 0 done; 1 the script, task or request failed; 2 wrong configuration or input;
@@ -23,7 +24,8 @@ struct Moonlake: AsyncParsableCommand {
       """,
     version: "moonlake \(version)",
     subcommands: [
-      Serve.self, Run.self, Submit.self, Tasks.self, Logs.self, Cancel.self, Datasets.self, Models.self, Show.self, Repl.self,
+      Serve.self, Run.self, Submit.self, Tasks.self, Logs.self, Cancel.self, Datasets.self, Models.self, Show.self,
+      LakeCommand.self, Repl.self,
       Test.self, Doc.self, Version.self, Worker.self,
     ])
 

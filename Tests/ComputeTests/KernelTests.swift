@@ -320,10 +320,12 @@ func message(_ body: () throws -> Void) -> String {
       ("f32", DataType.float32), ("Int64", .int64), ("u8[784]", .vector(.uint8, 784)),
       ("fixed_size_list<u8>[28]", .vector(.uint8, 28)),
       ("list<string>", .list(Field("item", .utf8))), ("timestamp[us, UTC]", .timestamp(.microsecond, timeZone: "UTC")),
-      ("f32[2][3]", .vector(.vector(.float32, 2), 3)),
+      ("f32[2][3]", .vector(.vector(.float32, 2), 3)), ("FixedSizeList[Float32, 784]", .vector(.float32, 784)),
+      ("FixedSizeList[FixedSizeList[UInt8, 28], 28]", .vector(.vector(.uint8, 28), 28)),
+      ("List[Float64]", .list(Field("item", .float64))),
     ] { #expect(try DataType(parsing: text) == type) }
     #expect(message { _ = try DataType(parsing: "f23") }.hasPrefix("unknown type 'f23'; did you mean 'f32'?"))
-    for wrong in ["", "[3]", "f32[-1]", "list<>", "timestamp[x]", "f32[99999999999]"] {
+    for wrong in ["", "[3]", "f32[-1]", "list<>", "timestamp[x]", "f32[99999999999]", "FixedSizeList[Float32]"] {
       #expect(throws: Failure.self) { try DataType(parsing: wrong) }
     }
   }

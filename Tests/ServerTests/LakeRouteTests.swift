@@ -64,7 +64,7 @@ extension Live {
         #expect(
           wrong.status == 400 && wrong.code == "COLUMN_NOT_FOUND" && wrong.message.contains("did you mean 'name'"),
           "\(wrong.text)")
-        for query in ["limit=0", "limit=1001", "offset=-1", "columns=", "columns=,", "where=1"] {
+        for query in ["limit=0", "limit=1001", "offset=-1", "columns=", "columns=,", "where=1", "where=", "order=,"] {
           #expect(try await site.get("/api/v1/datasets/t/rows?\(query)").status == 400, "\(query)")
         }
         #expect(try await site.get("/api/v1/datasets/nope/rows").code == "DATASET_NOT_FOUND")

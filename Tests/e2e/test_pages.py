@@ -130,6 +130,10 @@ def test_the_platform_page_shows_the_lake(browser, platform, few_digits):
     assert page.wait_for("document.querySelectorAll('#detail td canvas').length") == 20
     drawn = page.run("Array.from(document.querySelector('#detail td canvas').getContext('2d').getImageData(0, 0, 28, 28).data).filter((_, i) => i % 4 === 0)")
     assert drawn == list(few_digits.part("train")[1][:784])
+    page.run("document.querySelector('[name=where]').value = \"label = 3 AND split = 'test'\"")
+    page.click("form.filter button")
+    page.wait_for("(rows => rows.length === 20 && rows.every(row => row.textContent === '3test'))(Array.from(document.querySelectorAll('form.filter + div tbody tr')))")
+    page.wait_for("Array.from(document.querySelectorAll('#detail h2')).some(head => head.textContent === 'Versions')")
     page.screenshot(os.path.join(SCREENSHOTS, "platform-dataset.png"))
     page.run("location.hash = '#/models/cnn_small'")
     page.wait_for("document.querySelector('#detail h1') && document.querySelector('#detail h1').textContent === 'cnn_small'")

@@ -41,21 +41,6 @@ test.case("numbers have the type that Lua gives them", function()
   test.equal(one:where(col "n":eq(1.0)):count(), 1)
 end)
 
-test.case("tensors become columns", function()
-  local tensor = require "tensor"
-  local frame = df.from_columns { a = tensor.ones(3), b = tensor.arange(1, 6):reshape(3, 2), c = tensor.from_table { true, false, true } }
-  local types = {}
-  for _, field in ipairs(frame:schema()) do types[field.name] = field.type end
-  test.equal(types, { a = "Float32", b = "FixedSizeList[Int64, 2]", c = "Boolean" })
-  test.equal(rows(frame)[2], { a = 1.0, b = { 3, 4 }, c = false })
-  -- A view that is not row-major, and a tensor that changes afterwards.
-  local t = tensor.from_table { { 1, 2 }, { 3, 4 } }
-  local columns = df.from_columns { x = t:transpose(1, 2) }
-  t:fill_(0)
-  test.equal(rows(columns), { { x = { 1.0, 3.0 } }, { x = { 2.0, 4.0 } } })
-  test.raises("column 'x' is one number", function() df.from_columns { x = tensor.from_table(1) } end)
-end)
-
 test.case("expressions compute", function()
   local f = sample():with { double = col "score" * 2, tag = col "name" .. "!", half = col "id" / 2,
     rest = col "id" % 3, whole = col "id" // 2 }

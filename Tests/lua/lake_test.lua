@@ -40,6 +40,20 @@ test.case("columns become tensors over the same memory", function()
   test.raises("column 's' is String", function() df.from_columns { s = { "a" } }:collect():tensor "s" end)
 end)
 
+test.case("tensors become columns", function()
+  local frame = df.from_columns { a = tensor.ones(3), b = tensor.arange(1, 6):reshape(3, 2), c = tensor.from_table { true, false, true } }
+  local types = {}
+  for _, field in ipairs(frame:schema()) do types[field.name] = field.type end
+  test.equal(types, { a = "Float32", b = "FixedSizeList[Int64, 2]", c = "Boolean" })
+  test.equal(frame:collect()[2], { a = 1.0, b = { 3, 4 }, c = false })
+  -- A view that is not row-major, and a tensor that changes afterwards.
+  local t = tensor.from_table { { 1, 2 }, { 3, 4 } }
+  local columns = df.from_columns { x = t:transpose(1, 2) }
+  t:fill_(0)
+  test.equal(columns:collect():column "x", { { 1.0, 3.0 }, { 2.0, 4.0 } })
+  test.raises("column 'x' is one number", function() df.from_columns { x = tensor.from_table(1) } end)
+end)
+
 test.case("frames give mini-batches", function()
   local f = df.from_columns { x = { 1, 2, 3, 4, 5 } }:with("x", col "x":cast "f32")
   local loader = f:loader { batch_size = 2 }

@@ -51,6 +51,8 @@ struct Serve: AsyncParsableCommand {
     server.dataRoots = settings.dataDirectories
     server.taskLimits = settings.taskLimits
     server.bodyLimitBytes = settings.bodyLimitBytes
+    server.uploadLimitBytes = settings.uploadLimitBytes
+    server.uploadDirectory = settings.stateDirectory
     server.headTimeoutSeconds = settings.headerTimeoutSeconds
     server.idleTimeoutSeconds = settings.idleTimeoutSeconds
     server.maxConnections = settings.maxConnections

@@ -66,7 +66,7 @@ let house: [Room] = [
   Room(name: "LanceProto", layer: 3, libraries: [.protobuf], leavesOut: ["Protos"]),
   Room(
     name: "LanceFile", layer: 4, needs: ["Columnar", "ObjectStore", "LanceProto", "Core", "CZstd", "CLz4", "CXXHash"],
-    libraries: [.protobuf]),
+    libraries: [.protobuf], isOptimised: true),
   Room(name: "Plan", layer: 4, needs: ["Compute", "Columnar", "Core"]),
   Room(
     name: "LanceTable", layer: 5, needs: ["LanceFile", "LanceProto", "Columnar", "ObjectStore", "Core", "CZstd"],
@@ -120,6 +120,10 @@ let house: [Room] = [
   Room(
     name: "VectorBench", layer: 7, needs: ["LanceIndex", "LanceTable", "ObjectStore", "Core"], isExecutable: true, isExtra: true
   ),
+  // measured by Benchmarks/lance
+  Room(
+    name: "LanceBench", layer: 8, needs: ["DataFrames", "Plan", "Compute", "LanceTable", "Columnar", "ObjectStore", "Core"],
+    isExecutable: true, isExtra: true),
   // composition root
   Room(
     name: "moonlake", layer: 10,

@@ -49,7 +49,24 @@ package enum Bitmap {
       target.advanced(by: to >> 3).copyMemory(from: source.advanced(by: from >> 3), byteCount: whole)
       for i in (whole << 3)..<count { set(target, to + i, get(source, from + i)) }
     } else {
-      for i in 0..<count { set(target, to + i, get(source, from + i)) }
+      // Bits up to a whole byte of the target, then eight at a time out of two source bytes, then the rest.
+      var i = 0
+      while i < count, (to &+ i) & 7 != 0 {
+        set(target, to &+ i, get(source, from &+ i))
+        i &+= 1
+      }
+      let shift = UInt8(truncatingIfNeeded: (from &+ i) & 7)
+      while count &- i >= 8 {
+        let at = (from &+ i) >> 3
+        var byte = source.load(fromByteOffset: at, as: UInt8.self) &>> shift
+        if shift > 0 { byte |= source.load(fromByteOffset: at &+ 1, as: UInt8.self) &<< (8 &- shift) }
+        target.storeBytes(of: byte, toByteOffset: (to &+ i) >> 3, as: UInt8.self)
+        i &+= 8
+      }
+      while i < count {
+        set(target, to &+ i, get(source, from &+ i))
+        i &+= 1
+      }
     }
   }
 }

@@ -84,25 +84,30 @@ extension Column {
   }
 
   private static func joinedOffsets(_ parts: [Column], _ type: DataType, _ count: Int) throws(Failure) -> (Buffer, Int) {
-    let large = type.hasLargeOffsets
-    let offsets = try Buffer(byteCount: (count + 1) * (large ? 8 : 4))
+    type.hasLargeOffsets
+      ? try joinedOffsets(Int64.self, parts, type, count) : try joinedOffsets(Int32.self, parts, type, count)
+  }
+
+  private static func joinedOffsets<T: FixedWidthInteger & SignedInteger & BitwiseCopyable>(
+    _: T.Type, _ parts: [Column], _ type: DataType, _ count: Int
+  ) throws(Failure) -> (Buffer, Int) {
+    let offsets = try Buffer(byteCount: (count + 1) * MemoryLayout<T>.size, zeroed: false)
+    let target = offsets.pointer.assumingMemoryBound(to: T.self)
+    target[0] = 0
     var row = 0
     var base = 0
     for part in parts {
-      let first = part.range(0).lowerBound
-      for i in 0..<part.count {
-        let end = base + part.range(i).upperBound - first
-        guard large || end <= Int(Int32.max) else {
-          throw Failure(.memoryLimit, "\(end) bytes or items do not fit one \(type) column; use smaller batches")
-        }
-        row += 1
-        if large {
-          offsets.mutableValues(of: Int64.self)[row] = Int64(end)
-        } else {
-          offsets.mutableValues(of: Int32.self)[row] = Int32(end)
-        }
+      defer { withExtendedLifetime(part) {} }
+      let source = part.buffers[0].pointer.assumingMemoryBound(to: T.self) + part.offset
+      let first = source[0]
+      let end = base + Int(source[part.count] - first)
+      guard end <= Int(T.max) else {
+        throw Failure(.memoryLimit, "\(end) bytes or items do not fit one \(type) column; use smaller batches")
       }
-      base += part.range(part.count - 1).upperBound - first
+      let shift = T(base) &- first
+      for i in 0..<part.count { target[row &+ 1 &+ i] = source[i &+ 1] &+ shift }
+      row += part.count
+      base = end
     }
     return (offsets, base)
   }

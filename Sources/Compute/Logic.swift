@@ -78,8 +78,14 @@ package enum Nulls {
   /// True where `a` is null (or, with `inverted`, where it is not). Never null itself.
   package static func isNull(_ a: Operand, inverted: Bool = false) throws(Failure) -> Operand {
     let c = a.column
-    let column = try Validity.boolColumn(c.count, validity: nil) { c.isValid($0) == inverted }
-    return a.with(column)
+    guard let valid = try Validity.aligned(c) else {
+      return a.with(Column(type: .bool, count: c.count, buffers: [try Bitmap.filled(c.count, inverted)]))
+    }
+    if inverted { return a.with(Column(type: .bool, count: c.count, buffers: [valid])) }
+    let out = try Buffer(byteCount: Bitmap.byteCount(c.count), zeroed: false)
+    let (from, to) = (valid.values(of: UInt8.self), out.mutableValues(of: UInt8.self))
+    for i in 0..<Bitmap.byteCount(c.count) { to[i] = ~from[i] }
+    return a.with(Column(type: .bool, count: c.count, buffers: [out]))
   }
 
   /// True where `a` is NaN; null where it is null; integers never are.

@@ -1,6 +1,12 @@
 import Columnar
 package import Core
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// String functions. Strings are UTF-8; a character is a Unicode code point. Null stays null.
 package enum Strings {
   package enum Transform: String, Sendable, Hashable, CaseIterable {
@@ -49,6 +55,11 @@ package enum Strings {
       return [a, b].areConstant ? Operand(constant: none, count: a.count) : Operand(none)
     }
     let (x, y) = (ByteRows(a.column), ByteRows(b.column))
+    if what == .contains, b.isConstant, !a.isConstant, y.bytes(0).count > 0 {
+      let hits = try occurrences(of: y.bytes(0), in: x, n)
+      defer { withExtendedLifetime(hits) {} }
+      return Operand(Column(type: .bool, count: n, validity: try Validity.intersection([a, b], n), buffers: [hits]))
+    }
     let column = try Validity.boolColumn(n, validity: try Validity.intersection([a, b], n)) { i in
       let (text, part) = (x.bytes(i &* a.step), y.bytes(i &* b.step))
       switch what {
@@ -94,6 +105,39 @@ package enum Strings {
     }
     while p < pattern.count, pattern[p] == percent { p += 1 }
     return p == pattern.count
+  }
+
+  /// A bit per row: does it contain `part`, which is not empty? The text of all rows is searched as one.
+  private static func occurrences(of part: UnsafeBufferPointer<UInt8>, in rows: ByteRows, _ n: Int) throws(Failure) -> Buffer {
+    let bits = try Buffer(byteCount: Bitmap.byteCount(n))
+    guard n > 0, let needle = part.baseAddress else { return bits }
+    let end = rows.bytes(n - 1).baseAddress.map { $0 + rows.bytes(n - 1).count }
+    guard var at = rows.bytes(0).baseAddress, let end else { return bits }
+    var row = 0
+    while end - at >= part.count {
+      guard let found = memchr(at, Int32(needle[0]), end - at - part.count + 1) else { break }
+      let hit = UnsafePointer(found.assumingMemoryBound(to: UInt8.self))
+      guard hit[part.count - 1] == needle[part.count - 1], memcmp(hit, needle, part.count) == 0 else {
+        at = hit + 1
+        continue
+      }
+      // The row of the hit: the last one that begins at or before it. Null rows may hold text of their own, which is masked.
+      while true {
+        let (start, count) = rows.span(row)
+        if hit < start + count { break }
+        row += 1
+      }
+      let (start, count) = rows.span(row)
+      if hit + part.count <= start + count {
+        Bitmap.set(bits.pointer, row, true)
+        at = start + count
+        row += 1
+        if row == n { break }
+      } else {
+        at = hit + 1
+      }
+    }
+    return bits
   }
 
   /// First position of `part` in `text` at or after `from`.

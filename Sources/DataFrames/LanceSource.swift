@@ -99,9 +99,10 @@ package final class LanceSource: TableSource {
     if others.isEmpty { return try left.selecting(request.columns) }
     let wanted = try table.schema.selecting(request.columns)
     if kept.isEmpty { return try RecordBatch.concatenate([], schema: wanted) }
-    // Most rows left: one run is read faster than many picked rows.
+    // More than one row in sixteen left: one run is read faster than many picked rows, of which most chunks of a page would have
+    // some. Rows that an index chose are picked in any case: then it takes half of them.
     let rest: RecordBatch
-    if kept.count * 2 > rows.count {
+    if kept.count * (chosen == nil ? 16 : 2) > rows.count {
       let all = try table.read(fragment: fragment, columns: others, rows: selection)
       rest = kept.count == rows.count ? all : try all.take(kept)
     } else {

@@ -19,16 +19,18 @@ struct ArrayReader {
     case .leaf, .packedStructure:
       guard let column = try column(field) else { return try Column.nulls(field.field.type, count: count) }
       let path = try LeafPath(field, [])
+      let shape = column.isBlob ? try Blob.place() : path.shape
       var parts: [Column] = []
       for (page, part) in try split(column, ranges, count) {
         let array = self.page(column.pages[page], isDictionaryType: field.isDictionaryType)
         let encoding = try array.encoding()
-        for range in part {
-          parts.append(try array.read(encoding, path.shape, rows: column.pages[page].rows, range))
-        }
+        for range in part { parts.append(try array.read(encoding, shape, rows: column.pages[page].rows, range)) }
       }
-      let joined =
-        parts.isEmpty ? try Column.nulls(path.shape.type, count: 0) : try Column.concatenate(parts, type: path.shape.type)
+      let joined = parts.isEmpty ? try Column.nulls(shape.type, count: 0) : try Column.concatenate(parts, type: shape.type)
+      if column.isBlob {
+        // A null has the place (1, 0), an empty value (0, 0).
+        return try Blob.values(joined, file: file, reader.checksums, shape: path.shape) { (position) throws(Failure) in position == 0 }
+      }
       if case .packedStructure = field.kind { return try field.unpack(joined) }
       return joined
     }
@@ -189,11 +191,34 @@ struct ArrayPage {
       flat.bitsPerValue = UInt64(bits)
       flat.buffer = packed.buffer
       return try readFlat(flat, shape, rows: rows, range)
-    case .constant: throw Failure(.unsupported, "the 2.0 encoding Constant")
-    case .bitpacked: throw Failure(.unsupported, "the 2.0 encoding Bitpacked")
-    case .bitpackedForNonNegative: throw Failure(.unsupported, "the 2.0 encoding BitpackedForNonNeg")
+    case .constant(let constant): return try ArrayPage.constant([UInt8](constant.value), shape, range)
+    case .bitpacked(let packed):
+      return try ArrayPage.packedBits(
+        try whole(packed.buffer), width: packed.compressedBitsPerValue, bits: packed.uncompressedBitsPerValue,
+        signed: packed.signed, shape, rows: rows, range)
+    case .bitpackedForNonNegative(let packed):
+      return try ArrayPage.packedBlocks(
+        try whole(packed.buffer), width: packed.compressedBitsPerValue, bits: packed.uncompressedBitsPerValue,
+        shape, rows: rows, range)
     case .list, .structure: throw fail("a nested array in a column of type \(shape.type)")
     case nil: throw Failure(.unsupported, "a 2.0 encoding that this version of Moonlake does not know")
+    }
+  }
+
+  /// All bytes of a buffer, compared with their checksums.
+  private func whole(_ reference: PBBufferReference) throws(Failure) -> UnsafeRawBufferPointer {
+    let place = try buffer(reference)
+    try check(place)
+    return file.bytes.part(place)
+  }
+
+  private static func scheme(_ flat: PBFlatArray) throws(Failure) -> Codec.Compression? {
+    guard flat.hasCompression else { return nil }
+    switch flat.compression.scheme {
+    case "none": return nil
+    case "lz4": return .lz4
+    case "zstd": return .zstd
+    default: throw Failure(.unsupported, "the compression scheme '\(flat.compression.scheme)'")
     }
   }
 
@@ -204,19 +229,17 @@ struct ArrayPage {
     let place = try buffer(flat.buffer)
     let size = (try Codec.product(rows, bits) + 7) / 8
     var content = try file.slice(offset: place.offset, byteCount: place.count)
-    if flat.hasCompression {
-      guard flat.compression.scheme == "zstd" || flat.compression.scheme == "lz4" else {
-        throw Failure(.unsupported, "the compression scheme '\(flat.compression.scheme)'")
-      }
+    let scheme = try ArrayPage.scheme(flat)
+    if let scheme {
       let scratch = Scratch()
       try check(place)
-      content = try Buffer(
-        copying: try Codec.decompress(content.bytes, flat.compression.scheme == "lz4" ? .lz4 : .zstd, scratch))
+      content = try Buffer(copying: try Codec.decompress(content.bytes, scheme, scratch))
+      withExtendedLifetime(scratch) {}
     }
     guard content.byteCount >= size else {
       throw Failure(.corruptData, "\(rows) values of \(bits) bits in \(content.byteCount) bytes")
     }
-    if !flat.hasCompression { try check(place, range.lowerBound * bits / 8..<(range.upperBound * bits + 7) / 8) }
+    if scheme == nil { try check(place, range.lowerBound * bits / 8..<(range.upperBound * bits + 7) / 8) }
     if bits == 1 { return Column(type: shape.type, count: range.count, offset: range.lowerBound, buffers: [content]) }
     let width = bits / 8
     let view = try content.slice(offset: range.lowerBound * width, byteCount: range.count * width)
@@ -240,12 +263,10 @@ struct ArrayPage {
     let place = try buffer(flat.buffer)
     var data = file.bytes.part(place)
     let scratch = Scratch()
-    if flat.hasCompression {
-      guard flat.compression.scheme == "zstd" || flat.compression.scheme == "lz4" else {
-        throw Failure(.unsupported, "the compression scheme '\(flat.compression.scheme)'")
-      }
+    let scheme = try ArrayPage.scheme(flat)
+    if let scheme {
       try check(place)
-      data = try Codec.decompress(data, flat.compression.scheme == "lz4" ? .lz4 : .zstd, scratch)
+      data = try Codec.decompress(data, scheme, scratch)
     }
     let from = max(0, range.lowerBound - 1)
     let endColumn = try read(binary.indices, try LeafShape(.uint64), rows: rows, from..<range.upperBound)
@@ -261,7 +282,7 @@ struct ArrayPage {
     }
     var sink = try LeafSink(shape, capacity: range.count, bytesHint: range.count * 8)
     var last = range.lowerBound > 0 ? try end(0).0 : 0
-    if !flat.hasCompression, let final = try ends.indices.last.map({ (i) throws(Failure) in try end(i).0 }), final > last {
+    if scheme == nil, let final = try ends.indices.last.map({ (i) throws(Failure) in try end(i).0 }), final > last {
       try check(place, last..<final)
     }
     var validity: Buffer?

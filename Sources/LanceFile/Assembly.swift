@@ -19,14 +19,22 @@ struct LeafPath: Sendable {
     } else {
       // A packed struct: rows of its members, one value as far as a page is concerned.
       var bits = 0
+      var isVariable = false
       for child in leaf.children {
-        guard case .leaf(let member) = child.kind, let width = member.bitsPerRow, width % 8 == 0, bits < 1 << 34 else {
+        guard case .leaf(let member) = child.kind, bits < 1 << 34 else {
+          throw Failure(.unsupported, "column '\(leaf.field.name)': packed structs of \(child.field.type) are not supported")
+        }
+        if case .variable = member.storage {
+          isVariable = true
+          continue
+        }
+        guard let width = member.bitsPerRow, width % 8 == 0 else {
           throw Failure(.unsupported, "column '\(leaf.field.name)': packed structs of \(child.field.type) are not supported")
         }
         bits += width
       }
-      guard bits > 0 else { throw Failure(.corruptData, "column '\(leaf.field.name)': a packed struct without members") }
-      shape = try LeafShape(.fixedSizeBinary(byteWidth: bits / 8))
+      guard bits > 0 || isVariable else { throw Failure(.corruptData, "column '\(leaf.field.name)': a packed struct without members") }
+      shape = try LeafShape(isVariable ? .binary : .fixedSizeBinary(byteWidth: bits / 8))
     }
     var steps: [Step] = []
     var field = Field(leaf.field.name, shape.type, isNullable: leaf.field.isNullable)
@@ -251,6 +259,7 @@ extension FieldNode {
 
   /// A packed struct's rows taken apart.
   func unpack(_ rows: Column) throws(Failure) -> Column {
+    if rows.type.isVariableWidth { return try unpackVariable(rows) }
     let width = rows.type.byteWidth ?? 0
     var members: [Column] = []
     var at = 0
@@ -263,6 +272,33 @@ extension FieldNode {
       members.append(shape.column(rows: rows.count, buffers: [out], validity: shape.sizes.map { _ in nil }))
       at += size
     }
+    return Column(type: field.type, count: rows.count, validity: try rows.ownValidity(), buffers: [], children: members)
+  }
+}
+
+extension FieldNode {
+  /// Rows as `FullZipPage` rewrites them: fixed-width members as they are, others as u32 length and bytes.
+  private func unpackVariable(_ rows: Column) throws(Failure) -> Column {
+    var sinks: [LeafSink] = []
+    for child in children { sinks.append(try LeafSink(try LeafShape(child.field.type), capacity: rows.count)) }
+    let widths = try children.map { (child) throws(Failure) in (try LeafShape(child.field.type)).bitsPerRow.map { $0 / 8 } }
+    let zeros = try Buffer(byteCount: widths.reduce(0) { max($0, $1 ?? 0) })
+    for i in 0..<rows.count {
+      let row = rows.bytes(i)
+      var reader = ByteReader(row, what: "packed row")
+      for (k, width) in widths.enumerated() {
+        if let width {
+          // A null row is empty.
+          let bytes = row.isEmpty ? zeros.bytes : try reader.take(width)
+          if let base = bytes.baseAddress { try sinks[k].append(row: base, validityBytes: 0) }
+        } else {
+          let count = row.isEmpty ? 0 : Int(try reader.read(UInt32.self))
+          try sinks[k].append(row.isEmpty ? row : try reader.take(count))
+        }
+      }
+    }
+    var members: [Column] = []
+    for sink in sinks { members.append(try sink.finish()) }
     return Column(type: field.type, count: rows.count, validity: try rows.ownValidity(), buffers: [], children: members)
   }
 }

@@ -7,8 +7,8 @@ struct ChunkValues {
   enum Storage {
     /// Elements of `bits`, `factor` per value.
     case fixed(UnsafeRawPointer, bits: Int)
-    /// `count + 1` offsets of `width` bytes into `bytes`; checked when they are used.
-    case variable(UnsafeRawBufferPointer, offsets: UnsafeRawPointer, width: Int)
+    /// `count + 1` offsets of `width` bytes into the bytes, which may be coded; both checked when they are used.
+    case variable(UnsafeRawBufferPointer, offsets: UnsafeRawPointer, width: Int, SymbolTable?)
   }
   var count: Int
   var storage: Storage
@@ -16,12 +16,25 @@ struct ChunkValues {
   var validity: [UnsafeRawPointer?] = []
 }
 
+extension ChunkValues {
+  /// These strings, said to be coded with `table`.
+  func coded(with table: SymbolTable) throws(Failure) -> ChunkValues {
+    guard table.isUsed else { return self }
+    guard case .variable(let bytes, let offsets, let width, nil) = storage else {
+      throw Failure(.corruptData, "FSST over values that are no strings")
+    }
+    return ChunkValues(count: count, storage: .variable(bytes, offsets: offsets, width: width, table))
+  }
+}
+
 extension Codec {
   /// The most bytes that one compressed buffer may claim to hold.
   static let largestBuffer = Int(Int32.max)
 
-  /// The `count` values of a mini-block chunk.
-  func chunk(_ buffers: ArraySlice<UnsafeRawBufferPointer>, count: Int, _ scratch: Scratch) throws(Failure) -> ChunkValues {
+  /// The `count` values of a mini-block chunk. With `only`, a few single values are wanted: others may be left undecoded.
+  func chunk(_ buffers: ArraySlice<UnsafeRawBufferPointer>, count: Int, only: Range<Int>? = nil, _ scratch: Scratch)
+    throws(Failure) -> ChunkValues
+  {
     guard let first = buffers.first else {
       guard case .constant = self else { throw Failure(.corruptData, "a chunk has no value buffer") }
       return try block(UnsafeRawBufferPointer(start: nil, count: 0), count: count, scratch)
@@ -36,9 +49,9 @@ extension Codec {
       guard table <= first.count, let base = first.baseAddress else {
         throw Failure(.corruptData, "a chunk has too few offsets")
       }
-      return ChunkValues(count: count, storage: .variable(first, offsets: base, width: width))
+      return ChunkValues(count: count, storage: .variable(first, offsets: base, width: width, nil))
     case .fsst(let table, let inner):
-      return try Codec.expand(try inner.chunk(buffers, count: count, scratch), table, scratch)
+      return try inner.chunk(buffers, count: count, scratch).coded(with: table)
     case .general(let scheme, let inner):
       let plain = try Codec.decompress(first, scheme, scratch)
       return try inner.chunk([plain] + buffers.dropFirst(), count: count, scratch)
@@ -55,12 +68,14 @@ extension Codec {
       values.count = count
       values.validity.insert(bits, at: 0)
       return values
-    default: return try block(first, count: count, scratch)
+    default: return try block(first, count: count, only: only, scratch)
     }
   }
 
   /// `count` values from one buffer that describes itself (levels, dictionaries; most chunks).
-  func block(_ bytes: UnsafeRawBufferPointer, count: Int, _ scratch: Scratch) throws(Failure) -> ChunkValues {
+  func block(_ bytes: UnsafeRawBufferPointer, count: Int, only: Range<Int>? = nil, _ scratch: Scratch) throws(Failure)
+    -> ChunkValues
+  {
     func need(_ bits: Int) throws(Failure) -> UnsafeRawPointer {
       let size = (try Codec.product(count, bits) + 7) / 8
       guard bytes.count >= size else {
@@ -75,22 +90,13 @@ extension Codec {
       let bits = members.reduce(0, +)
       return ChunkValues(count: count, storage: .fixed(try need(bits), bits: bits))
     case .inlineBitpacking(let bits):
-      let width = bits / 8
-      guard count <= FastLanes.blockSize, bytes.count >= width, let base = bytes.baseAddress else {
-        throw Failure(.corruptData, "an InlineBitpacking chunk of \(count) values in \(bytes.count) bytes")
+      let (packed, width) = try Codec.packedBlock(bytes, bits: bits, count: count)
+      let out = try scratch.bytes(FastLanes.blockSize * bits / 8)
+      if let only {
+        Codec.pick(packed, bits: bits, width: width, only, to: out)
+      } else {
+        Codec.unpack(packed, blocks: 1, bits: bits, width: width, to: out)
       }
-      let packed: UInt64 =
-        switch bits {
-        case 8: UInt64(base.load(as: UInt8.self))
-        case 16: UInt64(base.loadUnaligned(as: UInt16.self))
-        case 32: UInt64(base.loadUnaligned(as: UInt32.self))
-        default: base.loadUnaligned(as: UInt64.self)
-        }
-      guard packed <= UInt64(bits), bytes.count - width >= FastLanes.packedByteCount(width: Int(packed)) else {
-        throw Failure(.corruptData, "an InlineBitpacking chunk claims \(packed) bits per value in \(bytes.count) bytes")
-      }
-      let out = try scratch.bytes(FastLanes.blockSize * width)
-      Codec.unpack(base + width, blocks: 1, bits: bits, width: Int(packed), to: out)
       return ChunkValues(count: count, storage: .fixed(UnsafeRawPointer(out), bits: bits))
     case .outOfLineBitpacking(let bits, let width):
       let unit = FastLanes.packedByteCount(width: width)
@@ -104,6 +110,13 @@ extension Codec {
       }
       let out = try scratch.bytes((whole + 1) * FastLanes.blockSize * bits / 8)
       let base = try need(0)
+      if let only, only.upperBound <= whole * FastLanes.blockSize || !tailIsPlain {
+        for i in only {
+          let (block, place) = i.quotientAndRemainder(dividingBy: FastLanes.blockSize)
+          Codec.pick(base + block * unit, bits: bits, width: width, place..<place + 1, to: out + block * FastLanes.blockSize * bits / 8)
+        }
+        return ChunkValues(count: count, storage: .fixed(UnsafeRawPointer(out), bits: bits))
+      }
       Codec.unpack(base, blocks: whole + (tail > 0 && !tailIsPlain ? 1 : 0), bits: bits, width: width, to: out)
       if tailIsPlain { (out + whole * FastLanes.blockSize * bits / 8).copyMemory(from: base + size, byteCount: rest) }
       return ChunkValues(count: count, storage: .fixed(UnsafeRawPointer(out), bits: bits))
@@ -123,7 +136,7 @@ extension Codec {
       return try Codec.runs(values: values, lengths: lengths, bits, lengthBits, count, scratch)
     case .general(let scheme, let inner):
       return try inner.block(try Codec.decompress(bytes, scheme, scratch), count: count, scratch)
-    case .fsst(let table, let inner): return try Codec.expand(try inner.block(bytes, count: count, scratch), table, scratch)
+    case .fsst(let table, let inner): return try inner.block(bytes, count: count, scratch).coded(with: table)
     case .variable:
       // u32 bits, u32 start of the bytes, offsets counted from 0, bytes (all u64 for 64-bit offsets).
       var reader = ByteReader(bytes, what: "dictionary of strings")
@@ -142,7 +155,7 @@ extension Codec {
         throw Failure(.corruptData, "a block of strings is cut short")
       }
       return ChunkValues(
-        count: count, storage: .variable(UnsafeRawBufferPointer(rebasing: bytes[data...]), offsets: table, width: width))
+        count: count, storage: .variable(UnsafeRawBufferPointer(rebasing: bytes[data...]), offsets: table, width: width, nil))
     case .constant(let value):
       let out = try scratch.bytes(try Codec.product(count, value.count))
       value.withUnsafeBytes { source in
@@ -151,6 +164,7 @@ extension Codec {
       }
       return ChunkValues(count: count, storage: .fixed(UnsafeRawPointer(out), bits: value.count * 8))
     case .fixedSizeList: return try chunk([bytes], count: count, scratch)
+    case .variablePackedStructure: throw Failure(.unsupported, "VariablePackedStruct outside of a page of wide values")
     }
   }
 
@@ -162,7 +176,43 @@ extension Codec {
     return value
   }
 
-  private static func unpack(_ packed: UnsafeRawPointer, blocks: Int, bits: Int, width: Int, to out: UnsafeMutableRawPointer) {
+  /// The packed values of an InlineBitpacking chunk and their width.
+  static func packedBlock(_ bytes: UnsafeRawBufferPointer, bits: Int, count: Int) throws(Failure) -> (UnsafeRawPointer, width: Int) {
+    let size = bits / 8
+    guard count <= FastLanes.blockSize, bytes.count >= size, let base = bytes.baseAddress else {
+      throw Failure(.corruptData, "an InlineBitpacking chunk of \(count) values in \(bytes.count) bytes")
+    }
+    let width: UInt64 =
+      switch bits {
+      case 8: UInt64(base.load(as: UInt8.self))
+      case 16: UInt64(base.loadUnaligned(as: UInt16.self))
+      case 32: UInt64(base.loadUnaligned(as: UInt32.self))
+      default: base.loadUnaligned(as: UInt64.self)
+      }
+    guard width <= UInt64(bits), bytes.count - size >= FastLanes.packedByteCount(width: Int(width)) else {
+      throw Failure(.corruptData, "an InlineBitpacking chunk claims \(width) bits per value in \(bytes.count) bytes")
+    }
+    return (base + size, Int(width))
+  }
+
+  /// Writes only the values `places` of a packed block to their places in `out`.
+  private static func pick(
+    _ packed: UnsafeRawPointer, bits: Int, width: Int, _ places: Range<Int>, to out: UnsafeMutableRawPointer
+  ) {
+    func run<T: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(_: T.Type) {
+      let target = out.assumingMemoryBound(to: T.self)
+      for i in places { target[i] = FastLanes.value(packed, width: width, i) }
+    }
+    switch bits {
+    case 8: run(UInt8.self)
+    case 16: run(UInt16.self)
+    case 32: run(UInt32.self)
+    default: run(UInt64.self)
+    }
+  }
+
+  /// Unpacks whole blocks; `bits` is 8, 16, 32 or 64.
+  static func unpack(_ packed: UnsafeRawPointer, blocks: Int, bits: Int, width: Int, to out: UnsafeMutableRawPointer) {
     func run<T: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(_: T.Type) {
       let target = out.bindMemory(to: T.self, capacity: blocks * FastLanes.blockSize)
       for i in 0..<blocks {
@@ -242,29 +292,6 @@ extension Codec {
     return ChunkValues(count: count, storage: .fixed(UnsafeRawPointer(out), bits: bits))
   }
 
-  /// Decodes FSST-coded strings.
-  private static func expand(_ coded: ChunkValues, _ table: SymbolTable, _ scratch: Scratch) throws(Failure) -> ChunkValues {
-    guard table.isUsed else { return coded }
-    guard case .variable(let bytes, let offsets, let width) = coded.storage else {
-      throw Failure(.corruptData, "FSST over values that are no strings")
-    }
-    let ends = try scratch.bytes((coded.count + 1) * 8)
-    let out = try scratch.bytes(table.bound(bytes.count))
-    var at = 0
-    ends.storeBytes(of: 0, as: UInt64.self)
-    var last = try offset(offsets, 0, width, limit: bytes.count, from: 0)
-    for i in 0..<coded.count {
-      let end = try offset(offsets, i + 1, width, limit: bytes.count, from: last)
-      at += try table.decode(UnsafeRawBufferPointer(rebasing: bytes[last..<end]), to: out + at)
-      ends.storeBytes(of: UInt64(at), toByteOffset: (i + 1) * 8, as: UInt64.self)
-      last = end
-    }
-    return ChunkValues(
-      count: coded.count,
-      storage: .variable(
-        UnsafeRawBufferPointer(start: UnsafeRawPointer(out), count: at), offsets: UnsafeRawPointer(ends), width: 8))
-  }
-
   /// Offset `i` of a table, not before `from` and not behind `limit`.
   @inline(__always)
   static func offset(_ table: UnsafeRawPointer, _ i: Int, _ width: Int, limit: Int, from: Int) throws(Failure) -> Int {
@@ -310,7 +337,7 @@ extension Codec {
       guard size <= UInt64(largestBuffer) else { throw Failure(.corruptData, "a zstd buffer claims \(size) bytes") }
       if size == 0 { return UnsafeRawBufferPointer(start: base, count: 0) }
       let out = try scratch.bytes(Int(size))
-      let written = ZSTD_decompress(out, Int(size), frame, bytes.count - (frame - base))
+      let written = ZSTD_decompressDCtx(try scratch.zstd(), out, Int(size), frame, bytes.count - (frame - base))
       guard ZSTD_isError(written) == 0, written == Int(size) else { throw Failure(.corruptData, "a zstd frame is damaged") }
       return UnsafeRawBufferPointer(start: UnsafeRawPointer(out), count: Int(size))
     }

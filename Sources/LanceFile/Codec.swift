@@ -26,9 +26,18 @@ indirect enum Codec: Sendable {
   case fixedSizeList(size: Int, Codec, hasValidity: Bool)
   /// Rows of several fixed-width members, back to back.
   case packedStructure(bits: [Int])
+  /// Rows of several members, some of variable width, one after the other; only in pages of wide values.
+  case variablePackedStructure([PackedMember])
   case constant([UInt8])
 
   enum Compression: Sendable { case lz4, zstd }
+
+  /// A member of a packed row: its bytes, or a length of `lengthBytes` and that many bytes.
+  struct PackedMember: Sendable {
+    enum Layout: Sendable { case fixed(bytes: Int), variable(lengthBytes: Int) }
+    let codec: Codec
+    let layout: Layout
+  }
 
   /// Buffers in a mini-block chunk.
   var bufferCount: Int {
@@ -63,6 +72,7 @@ indirect enum Codec: Sendable {
     case .general: "General"
     case .fixedSizeList: "FixedSizeList"
     case .packedStructure: "PackedStruct"
+    case .variablePackedStructure: "VariablePackedStruct"
     case .constant: "Constant"
     }
   }
@@ -133,7 +143,22 @@ indirect enum Codec: Sendable {
       self = .packedStructure(bits: packed.bitsPerValue.map { Int($0) })
     case .constant(let constant): self = .constant([UInt8](constant.value))
     case .dictionary: throw Failure(.unsupported, "the encoding Dictionary inside values")
-    case .variablePackedStruct: throw Failure(.unsupported, "the encoding VariablePackedStruct")
+    case .variablePackedStruct(let packed):
+      var members: [PackedMember] = []
+      for member in packed.fields {
+        let layout: PackedMember.Layout
+        switch member.layout {
+        case .bitsPerValue(let bits)?:
+          guard bits > 0, bits % 8 == 0, bits <= 1 << 30 else { throw fail("a packed member of \(bits) bits") }
+          layout = .fixed(bytes: Int(bits) / 8)
+        case .bitsPerLength(let bits)?:
+          layout = .variable(lengthBytes: try width(bits, [8, 16, 32, 64], "lengths of a packed member") / 8)
+        case nil: throw fail("a packed member without a width")
+        }
+        members.append(PackedMember(codec: try Codec(member.value), layout: layout))
+      }
+      guard !members.isEmpty else { throw fail("a packed struct without members") }
+      self = .variablePackedStructure(members)
     case nil: throw Failure(.unsupported, "an encoding that this version of Moonlake does not know")
     }
   }
@@ -164,63 +189,13 @@ indirect enum Codec: Sendable {
       bits = width
     case .constant(let value): bits = value.count * 8
     case .packedStructure(let members): bits = members.reduce(0, +)
+    case .variablePackedStructure:
+      if case .variable = storage { return }
+      throw Failure(.corruptData, "VariablePackedStruct values for a column of type \(type)")
     case .fixedSizeList: throw Failure(.corruptData, "FixedSizeList values for a column of type \(type)")
     }
     guard storage == .fixed(bits: bits) else {
       throw Failure(.corruptData, "\(name) values of \(bits) bits for a column of type \(type)")
     }
-  }
-}
-
-/// The symbols of FSST string compression: code c stands for 1 to 8 bytes, code 255 for the literal byte after it.
-///
-/// `u64 header` (magic "TSSF" in the upper half, bit 24: compression used, low byte: symbols n), then n 8-byte symbols,
-/// then n length bytes.
-struct SymbolTable: Sendable {
-  let isUsed: Bool
-  private let symbols: [UInt64]
-  private let lengths: [UInt8]
-
-  init(_ bytes: [UInt8]) throws(Failure) {
-    func word(_ at: Int) -> UInt64 { (0..<8).reduce(0) { $0 | UInt64(bytes[at + $1]) << UInt64(8 * $1) } }
-    guard bytes.count >= 8, word(0) >> 32 == 0x4653_5354 else {
-      throw Failure(.corruptData, "the FSST symbol table is damaged")
-    }
-    let header = word(0)
-    isUsed = header >> 24 & 1 == 1
-    let n = Int(header & 255)
-    guard bytes.count >= 8 + 9 * n else { throw Failure(.corruptData, "the FSST symbol table is cut short") }
-    symbols = (0..<n).map { word(8 + 8 * $0) }
-    lengths = (0..<n).map { bytes[8 + 8 * n + $0] }
-    guard lengths.allSatisfy({ (1...8).contains($0) }) else { throw Failure(.corruptData, "the FSST symbol table is damaged") }
-  }
-
-  /// The most bytes that `count` coded bytes stand for.
-  func bound(_ count: Int) -> Int { isUsed ? count * 8 : count }
-
-  /// Decodes `source` to `target`, which has room for `bound(source.count)` bytes plus 8 spare; the bytes written.
-  func decode(_ source: UnsafeRawBufferPointer, to target: UnsafeMutableRawPointer) throws(Failure) -> Int {
-    guard isUsed else {
-      if let base = source.baseAddress, source.count > 0 { target.copyMemory(from: base, byteCount: source.count) }
-      return source.count
-    }
-    var at = 0
-    var i = 0
-    while i < source.count {
-      let code = Int(source[i])
-      if code < symbols.count {
-        target.storeBytes(of: symbols[code].littleEndian, toByteOffset: at, as: UInt64.self)
-        at += Int(lengths[code])
-        i += 1
-      } else {
-        guard code == 255, i + 1 < source.count else {
-          throw Failure(.corruptData, "FSST code \(code) is not in the symbol table")
-        }
-        target.storeBytes(of: source[i + 1], toByteOffset: at, as: UInt8.self)
-        at += 1
-        i += 2
-      }
-    }
-    return at
   }
 }

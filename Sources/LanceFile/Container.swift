@@ -93,8 +93,10 @@ extension SwiftProtobuf.Message {
     }
   }
 
-  /// The serialized message.
+  /// The serialized message; maps in the order of their keys, so that the same message gives the same bytes.
   func encoded() throws(Failure) -> [UInt8] {
-    do { return try serializedBytes() } catch { throw Failure(.internalError, "\(Self.self) cannot be written: \(error)") }
+    var options = BinaryEncodingOptions()
+    options.useDeterministicOrdering = true
+    do { return try serializedBytes(options: options) } catch { throw Failure(.internalError, "\(Self.self) cannot be written: \(error)") }
   }
 }

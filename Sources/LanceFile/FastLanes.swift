@@ -79,4 +79,28 @@ enum FastLanes {
       }
     }
   }
+
+  /// Value `i` (0 ..< 1024) of a packed block, the others left alone.
+  static func value<T: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
+    _ packed: UnsafeRawPointer, width: Int, _ i: Int
+  ) -> T {
+    guard width > 0 else { return 0 }
+    let bits = T.bitWidth
+    let lanes = blockSize / bits
+    let stride = MemoryLayout<T>.size
+    // i = order[row / 8] * 16 + (row % 8) * 128 + lane, lane < lanes; a lane count of 32 and more takes several sixteens.
+    let step = i & 127
+    let lane = step % lanes
+    let eighth = step / 16 - lane / 16
+    // `order` is the reversal of three bits, and so its own inverse.
+    let row = ((eighth & 1) << 2 | (eighth & 2) | eighth >> 2) * 8 + (i >> 7)
+    let bit = row * width
+    let shift = bit % bits
+    let word = packed + (bit / bits * lanes + lane) * stride
+    var value = word.loadUnaligned(as: T.self) &>> T(truncatingIfNeeded: shift)
+    if shift + width > bits {
+      value |= (word + lanes * stride).loadUnaligned(as: T.self) &<< T(truncatingIfNeeded: bits - shift)
+    }
+    return value & (T.max >> T(truncatingIfNeeded: bits - width))
+  }
 }

@@ -19,6 +19,8 @@ final class FileColumn: Sendable {
     let encoding: PBAnyMessage
   }
   let pages: [Page]
+  /// File version 2.0: the pages hold the places of values that lie elsewhere in the file.
+  let isBlob: Bool
   /// Rows of all pages.
   let rowCount: Int
   private let file: Buffer
@@ -29,6 +31,7 @@ final class FileColumn: Sendable {
   init(_ metadata: FileRange, file: Buffer, _ checksums: FileChecksums?) throws(Failure) {
     self.file = file
     self.checksums = checksums
+    var isBlob = false
     let message = try PBColumnMetadata.decoding([UInt8](file.bytes.part(metadata)), what: "the metadata of the column")
     if message.hasEncoding {
       let any = try FileColumn.any(message.encoding, file: file, checksums, what: "the column's encoding")
@@ -36,7 +39,7 @@ final class FileColumn: Sendable {
       switch encoding.columnEncoding {
       case .values?, nil: break
       case .zoneIndex?: throw Failure(.unsupported, "the column encoding ZoneIndex")
-      case .blob?: throw Failure(.unsupported, "the column encoding Blob")
+      case .blob?: isBlob = true
       }
     }
     var pages: [Page] = []
@@ -54,6 +57,7 @@ final class FileColumn: Sendable {
       first += Int(page.length)
     }
     self.pages = pages
+    self.isBlob = isBlob
     rowCount = first
     readers = Mutex([:])
   }

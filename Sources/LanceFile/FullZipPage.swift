@@ -41,11 +41,7 @@ struct FullZipPage: PageReader, @unchecked Sendable {  // Sendable: the pointers
       case .flat, .fixedSizeList: break
       default: throw Failure(.unsupported, "the encoding \(codec.name) of wide fixed-width values")
       }
-      let stored = codec.listValidity.filter { $0 }.count
-      guard stored == 0 || (stored == 1 && context.shape.sizes.count == 1) else {
-        throw Failure(.unsupported, "nulls inside of nested fixed-size lists of wide values")
-      }
-      validityBytes = stored == 1 ? (context.shape.factor + 7) / 8 : 0
+      validityBytes = try FullZipPage.validityBytes(codec, context.shape)
       guard Int(bits) == shapeBits + validityBytes * 8 else {
         throw Failure(.corruptData, "values of \(bits) bits for a column of type \(context.shape.type)")
       }
@@ -53,9 +49,9 @@ struct FullZipPage: PageReader, @unchecked Sendable {  // Sendable: the pointers
       lengthSize = 0
     case .bitsPerOffset(let bits)?:
       guard bits == 32 || bits == 64 else { throw Failure(.corruptData, "wide values with \(bits)-bit lengths") }
-      guard context.shape.bitsPerRow == nil else { throw Failure(.unsupported, "compressed wide fixed-width values") }
       valueSize = nil
-      validityBytes = 0
+      // Fixed-width values have a length when each of them is compressed.
+      validityBytes = context.shape.bitsPerRow == nil ? 0 : try FullZipPage.validityBytes(codec, context.shape)
       lengthSize = Int(bits) / 8
     case nil: throw Failure(.corruptData, "a page of wide values without their width")
     }
@@ -71,6 +67,15 @@ struct FullZipPage: PageReader, @unchecked Sendable {  // Sendable: the pointers
       let size = try Codec.product(context.rows, (valueSize ?? 0) + controlSize)
       guard size <= data.count else { throw Failure(.corruptData, "\(context.rows) wide values in \(data.count) bytes") }
     }
+  }
+
+  /// Bytes of item validity in front of each value.
+  private static func validityBytes(_ codec: Codec, _ shape: LeafShape) throws(Failure) -> Int {
+    let stored = codec.listValidity.filter { $0 }.count
+    guard stored == 0 || (stored == 1 && shape.sizes.count == 1) else {
+      throw Failure(.unsupported, "nulls inside of nested fixed-size lists of wide values")
+    }
+    return stored == 1 ? (shape.factor + 7) / 8 : 0
   }
 
   func unit(of row: Int) -> Int { row }
@@ -152,9 +157,12 @@ struct FullZipPage: PageReader, @unchecked Sendable {  // Sendable: the pointers
       guard places.isEmpty else { throw Failure(.corruptData, "a page without values") }
       return piece(try sink.finish(), reps, defs, rows)
     }
+    let rowBytes = context.shape.bitsPerRow.map { $0 / 8 + validityBytes }
     for place in places {
       if valueSize != nil {
         try sink.append(row: base + place.offset, validityBytes: validityBytes)
+      } else if let rowBytes {
+        try append(compressed: UnsafeRawBufferPointer(start: base + place.offset, count: place.count), rowBytes, to: &sink, scratch)
       } else {
         try append(UnsafeRawBufferPointer(start: base + place.offset, count: place.count), codec, to: &sink, scratch)
       }
@@ -172,12 +180,71 @@ struct FullZipPage: PageReader, @unchecked Sendable {  // Sendable: the pointers
       values: .column(column), rep: bitsRep > 0 ? reps : nil, def: bitsDef > 0 ? defs : nil, nesting: nesting, rows: rows)
   }
 
+  /// One fixed-width value that is compressed; a null has no bytes.
+  private func append(compressed value: UnsafeRawBufferPointer, _ rowBytes: Int, to sink: inout LeafSink, _ scratch: Scratch)
+    throws(Failure)
+  {
+    scratch.reset()
+    if value.count == 0 {
+      let zeros = try scratch.bytes(rowBytes)
+      zeros.initializeMemory(as: UInt8.self, repeating: 0, count: rowBytes)
+      return try sink.append(row: zeros, validityBytes: validityBytes)
+    }
+    let plain = try FullZipPage.plain(value, codec, scratch)
+    guard plain.count == rowBytes, let base = plain.baseAddress else {
+      throw Failure(.corruptData, "a compressed value of \(plain.count) bytes where \(rowBytes) are wanted")
+    }
+    try sink.append(row: base, validityBytes: validityBytes)
+  }
+
+  /// One packed row, rewritten for `FieldNode.unpack`: fixed-width members as they are, others as u32 length and plain bytes.
+  private func append(packed row: UnsafeRawBufferPointer, _ members: [Codec.PackedMember], to sink: inout LeafSink, _ scratch: Scratch)
+    throws(Failure)
+  {
+    var reader = ByteReader(row, what: "packed row")
+    var out = ByteWriter(reserving: row.count * 2)
+    for member in members {
+      switch member.layout {
+      case .fixed(let bytes): out.write(try reader.take(bytes))
+      case .variable(let lengthBytes):
+        let length: UInt64
+        switch lengthBytes {
+        case 1: length = UInt64(try reader.read(UInt8.self))
+        case 2: length = UInt64(try reader.read(UInt16.self))
+        case 4: length = UInt64(try reader.read(UInt32.self))
+        default: length = try reader.read(UInt64.self)
+        }
+        guard let count = Int(exactly: length) else { throw Failure(.corruptData, "a packed member of \(length) bytes") }
+        let value = try reader.take(count)
+        scratch.reset()
+        let plain: UnsafeRawBufferPointer
+        if case .fsst(let table, let inner) = member.codec {
+          let coded = try FullZipPage.plain(value, inner, scratch)
+          let target = try scratch.bytes(table.bound(coded.count) + 8)
+          plain = UnsafeRawBufferPointer(start: target, count: try table.decode(coded, to: target))
+        } else {
+          plain = try FullZipPage.plain(value, member.codec, scratch)
+        }
+        guard let size = UInt32(exactly: plain.count) else { throw Failure(.corruptData, "a packed member of \(plain.count) bytes") }
+        out.write(size)
+        out.write(plain)
+      }
+    }
+    let result: Result<Void, Failure> = out.bytes.withUnsafeBytes { bytes in
+      do throws(Failure) { return .success(try sink.append(bytes)) } catch { return .failure(error) }
+    }
+    try result.get()
+  }
+
   /// One variable-width value, decoded.
   private func append(_ value: UnsafeRawBufferPointer, _ codec: Codec, to sink: inout LeafSink, _ scratch: Scratch)
     throws(Failure)
   {
     switch codec {
     case .variable: try sink.append(value)
+    case .variablePackedStructure(let members):
+      // A null row has no bytes; its members are never looked at.
+      if value.count > 0 { try append(packed: value, members, to: &sink, scratch) } else { try sink.append(value) }
     case .fsst(let table, .variable):
       try sink.append(bound: table.bound(value.count)) { (target) throws(Failure) in try table.decode(value, to: target) }
     case .fsst(let table, let inner):
@@ -194,7 +261,8 @@ struct FullZipPage: PageReader, @unchecked Sendable {  // Sendable: the pointers
     -> UnsafeRawBufferPointer
   {
     switch codec {
-    case .variable: return value
+    case .variable, .flat: return value
+    case .fixedSizeList(_, let inner, _): return try plain(value, inner, scratch)
     case .general(let scheme, let inner): return try plain(try Codec.decompress(value, scheme, scratch), inner, scratch)
     default: throw Failure(.unsupported, "the encoding \(codec.name) of wide values")
     }

@@ -126,7 +126,18 @@ package final class LanceFileReader: Sendable {
     for (id, column) in columnOfField where column < 0 || column >= tail.columns.count {
       throw Failure(.corruptData, "field \(id) is said to be in column \(column), the file has \(tail.columns.count) columns")
     }
-    return LanceProjection(fields: trees, columnOfField: columnOfField, schema: Schema(trees.map(\.field), metadata: metadata))
+    var leaves: [[LeafPath]] = []
+    for tree in trees {
+      var own: [LeafPath] = []
+      if version != .v2_0 {
+        do throws(Failure) {
+          for (leaf, ancestors) in tree.leaves() { own.append(try LeafPath(leaf, ancestors)) }
+        } catch { throw error.context("column '\(tree.field.name)'") }
+      }
+      leaves.append(own)
+    }
+    return LanceProjection(
+      fields: trees, leaves: leaves, columnOfField: columnOfField, schema: Schema(trees.map(\.field), metadata: metadata))
   }
 
   /// The first rows of the pages of column `i`, ascending: reads that stay within a page can share the file's memory.
@@ -204,11 +215,11 @@ package final class LanceFileReader: Sendable {
     var paths: [LeafPath] = []
     var sources: [FileColumn?] = []
     var jobs: [Job] = []
-    for field in projection.fields {
-      for (leaf, ancestors) in field.leaves() {
+    for (field, leaves) in zip(projection.fields, projection.leaves) {
+      for path in leaves {
         do throws(Failure) {
-          paths.append(try LeafPath(leaf, ancestors))
-          guard let index = projection.columnOfField[leaf.id] else {
+          paths.append(path)
+          guard let index = projection.columnOfField[path.leaf.id] else {
             sources.append(nil)
             continue
           }
@@ -221,7 +232,7 @@ package final class LanceFileReader: Sendable {
         } catch { throw error.context("\(path): column '\(field.field.name)'") }
       }
     }
-    let pieces = try decode(jobs, paths, sources)
+    let pieces = try decode(jobs, paths, sources, isSmall: count * paths.count <= LanceFileReader.smallRead)
     // Join the pages of each leaf, then the leaves of each field.
     var leaves: [Column?] = []
     var next = 0
@@ -252,7 +263,10 @@ package final class LanceFileReader: Sendable {
     case plain(offset: Int, rows: Int, Nesting)
   }
 
-  private func decode(_ jobs: [Job], _ paths: [LeafPath], _ sources: [FileColumn?]) throws(Failure) -> [Piece] {
+  /// Up to this many values are decoded on the calling thread: waking another costs more.
+  private static let smallRead = 512
+
+  private func decode(_ jobs: [Job], _ paths: [LeafPath], _ sources: [FileColumn?], isSmall: Bool) throws(Failure) -> [Piece] {
     let results = UnsafeMutableBufferPointer<Result<Piece, Failure>?>.allocate(capacity: jobs.count)
     results.initialize(repeating: nil)
     defer {
@@ -261,7 +275,7 @@ package final class LanceFileReader: Sendable {
     }
     // Sendable proof: every block writes its own slots.
     nonisolated(unsafe) let slots = results
-    Parallel.forEach(count: jobs.count, grain: 1) { block in
+    Parallel.forEach(count: jobs.count, grain: isSmall ? jobs.count : 1) { block in
       let scratch = Scratch()
       for i in block {
         let job = jobs[i]
@@ -313,6 +327,8 @@ package final class LanceFileReader: Sendable {
 /// Which fields of a file to read; made by `LanceFileReader`.
 package struct LanceProjection: Sendable {
   let fields: [FieldNode]
+  /// The leaves of each field (file versions 2.1 and later).
+  let leaves: [[LeafPath]]
   let columnOfField: [Int32: Int]
   /// The schema of the batches that come out.
   package let schema: Schema
@@ -321,7 +337,12 @@ package struct LanceProjection: Sendable {
   /// - Throws: `COLUMN_NOT_FOUND` naming the nearest column.
   package func selecting(_ names: [String]) throws(Failure) -> LanceProjection {
     var chosen: [FieldNode] = []
-    for name in names { chosen.append(fields[try schema.index(of: name)]) }
-    return LanceProjection(fields: chosen, columnOfField: columnOfField, schema: try schema.selecting(names))
+    var paths: [[LeafPath]] = []
+    for name in names {
+      let i = try schema.index(of: name)
+      chosen.append(fields[i])
+      paths.append(leaves[i])
+    }
+    return LanceProjection(fields: chosen, leaves: paths, columnOfField: columnOfField, schema: try schema.selecting(names))
   }
 }

@@ -1,6 +1,7 @@
 package import Columnar
 package import Core
 package import LanceProto
+import Synchronization
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
@@ -26,7 +27,7 @@ package struct LanceFileSummary: Sendable {
 
 /// Writes one Lance data file, streaming: pages first, metadata kept in memory, footer last.
 ///
-/// Memory is bounded by about one page (8 MiB) per column. Wide fixed-width values without nulls go from the batch's memory
+/// Memory is bounded by about one page (8 MiB) per column and a few more on the way to the file. Wide fixed-width values without nulls go from the batch's memory
 /// straight to the sink. For one thread.
 package final class LanceFileWriter {
   package let schema: Schema
@@ -45,7 +46,11 @@ package final class LanceFileWriter {
   /// Global buffers behind the descriptor.
   private var globals: [[UInt8]] = []
   private var isFinished = false
+  /// Complete pages that wait to be encoded, of all leaves.
+  private var readyCount = 0
 
+  /// Pages are encoded when this many are complete: enough for all cores, and few enough that memory stays bounded.
+  private static var readyPages: Int { 2 * Parallel.threads }
   /// Bytes of a page before encoding.
   static let pageBytes = 8 << 20
 
@@ -71,7 +76,7 @@ package final class LanceFileWriter {
         guard case .leaf(let shape) = leaf.kind else {
           throw Failure(.unsupported, "column '\(leaf.field.name)': packed structs cannot be written")
         }
-        leaves.append(LeafState(top: i, leaf: leaf, ancestors: ancestors, shape: shape, version: version))
+        leaves.append(try LeafState(top: i, leaf: leaf, ancestors: ancestors, shape: shape, version: version))
       }
     }
   }
@@ -108,13 +113,12 @@ package final class LanceFileWriter {
           var at = 0
           while at < column.count {
             let rows = min(column.count - at, leaves[i].room(column))
-            try leaves[i].add(column.slice(at, rows))
+            if try leaves[i].add(column.slice(at, rows)) { readyCount += 1 }
             at += rows
-            if leaves[i].ready.count >= 2 * Parallel.threads { try flush() }
+            if readyCount >= LanceFileWriter.readyPages { try flush() }
           }
         } catch { throw error.context("column '\(leaves[i].leaf.field.name)'") }
       }
-      try flush()
     }
     rowCount += batch.count
   }
@@ -166,7 +170,8 @@ package final class LanceFileWriter {
     return holder
   }
 
-  /// Encodes all complete pages, on all cores, and writes them.
+  /// Encodes all complete pages on all cores and writes them in order; whoever finishes a page writes what is next in line, so that
+  /// one core writes while others encode.
   private func flush() throws(Failure) {
     struct Job { var leaf: Int, parts: [LeafRows], encoder: PageEncoder }
     var jobs: [Job] = []
@@ -174,30 +179,43 @@ package final class LanceFileWriter {
       for parts in leaves[i].ready { jobs.append(Job(leaf: i, parts: parts, encoder: leaves[i].encoder)) }
       leaves[i].ready = []
     }
+    readyCount = 0
     guard !jobs.isEmpty else { return }
-    var results = [Result<EncodedPage, Failure>?](repeating: nil, count: jobs.count)
+    let queue = Mutex((pages: [EncodedPage?](repeating: nil, count: jobs.count), next: 0, failure: Failure?.none))
+    // Sendable proof: the writer is touched under the lock, while this call waits.
+    nonisolated(unsafe) let writer = self
     let all = jobs
-    results.withUnsafeMutableBufferPointer { raw in
-      // Sendable proof: every block writes its own slots.
-      nonisolated(unsafe) let slots = raw
-      Parallel.forEach(count: all.count, grain: 1) { block in
-        for i in block {
-          do throws(Failure) { slots[i] = .success(try all[i].encoder.encode(all[i].parts)) } catch {
-            slots[i] = .failure(error)
+    Parallel.forEach(count: all.count, grain: 1) { block in
+      for i in block {
+        do throws(Failure) {
+          let page: EncodedPage
+          do throws(Failure) { page = try all[i].encoder.encode(all[i].parts) } catch {
+            throw error.context("column '\(writer.leaves[all[i].leaf].leaf.field.name)'")
           }
-        }
+          let result: Result<Void, Failure> = queue.withLock { state in
+            state.pages[i] = page
+            do throws(Failure) {
+              while state.failure == nil, state.next < all.count, let ready = state.pages[state.next] {
+                try writer.write(ready, leaf: all[state.next].leaf)
+                state.pages[state.next] = nil
+                state.next += 1
+              }
+              return .success(())
+            } catch { return .failure(error) }
+          }
+          try result.get()
+        } catch { queue.withLock { if $0.failure == nil { $0.failure = error } } }
       }
     }
-    try Cancellation.check()
-    for (job, result) in zip(all, results) {
-      guard let result else { throw Failure(.cancelled, "cancelled") }
-      let page: EncodedPage
-      do throws(Failure) { page = try result.get() } catch {
-        throw error.context("column '\(leaves[job.leaf].leaf.field.name)'")
-      }
-      try write(page, column: job.leaf, priority: leaves[job.leaf].rowsWritten)
-      leaves[job.leaf].rowsWritten += page.rows
+    try queue.withLock { state throws(Failure) in
+      if let failure = state.failure { throw failure }
+      guard state.next == all.count else { throw Failure(.cancelled, "cancelled") }
     }
+  }
+
+  private func write(_ page: EncodedPage, leaf: Int) throws(Failure) {
+    try write(page, column: leaf, priority: leaves[leaf].rowsWritten)
+    leaves[leaf].rowsWritten += page.rows
   }
 
   private func write(_ page: EncodedPage, column: Int, priority: Int) throws(Failure) {
@@ -261,12 +279,12 @@ private struct LeafState {
   /// Rows of a full page of plain values: a multiple of 64 bytes, so that the next page follows without a gap.
   private let plainRows: Int?
 
-  init(top: Int, leaf: FieldNode, ancestors: [FieldNode], shape: LeafShape, version: LanceFileVersion) {
+  init(top: Int, leaf: FieldNode, ancestors: [FieldNode], shape: LeafShape, version: LanceFileVersion) throws(Failure) {
     self.top = top
     self.leaf = leaf
     self.ancestors = ancestors
     let layers = ancestors.isEmpty ? [Layer.item(nullable: true)] : LeafPath.writeLayers(leaf, ancestors)
-    encoder = PageEncoder(shape: shape, layers: layers, version: version)
+    encoder = try PageEncoder(leaf, shape: shape, layers: layers, version: version)
     if encoder.isPlain, let bits = shape.bitsPerRow {
       let width = bits / 8
       let step = 64 >> min(6, width.trailingZeroBitCount)
@@ -282,13 +300,15 @@ private struct LeafState {
     return max(1, (LanceFileWriter.pageBytes - bytes) / max(1, column.estimatedBytes / max(1, column.count)))
   }
 
-  mutating func add(_ column: Column) throws(Failure) {
+  /// Adds rows; true when they complete a page.
+  mutating func add(_ column: Column) throws(Failure) -> Bool {
     let part = try LeafPath.shred(column, leaf, ancestors)
     parts.append(part)
     rows += part.rows
     bytes += part.values.estimatedBytes + (part.rep.count + part.def.count) * 2
     let isFull = plainRows.map { rows >= $0 } ?? (bytes >= LanceFileWriter.pageBytes)
     if isFull { closePage() }
+    return isFull
   }
 
   mutating func closePage() {

@@ -28,7 +28,10 @@ struct LeafSink {
         validity.append(stored ? try Bitmap.filled(items, true) : nil)
       }
     case .variable(let large):
-      offsets = try Buffer(byteCount: try Codec.product(capacity + 1, large ? 8 : 4))
+      let table = try Buffer(byteCount: try Codec.product(capacity + 1, large ? 8 : 4), zeroed: false)
+      table.pointer.storeBytes(of: 0, as: UInt32.self)
+      if large { table.pointer.storeBytes(of: 0, as: UInt64.self) }
+      offsets = table
       bytes = try GrowingBytes(capacity: bytesHint)
     }
   }
@@ -55,19 +58,117 @@ struct LeafSink {
           bits, range.lowerBound * factorSoFar, to: target.pointer, count * factorSoFar, count: range.count * factorSoFar)
       }
       count += range.count
-    case (.variable(let source, let table, let width), nil):
-      guard range.count > 0 else { return }
-      let first = try Codec.offset(table, range.lowerBound, width, limit: source.count, from: 0)
-      let base = (bytes?.count ?? 0) - first
-      var last = first
-      for i in range {
-        let end = try Codec.offset(table, i + 1, width, limit: source.count, from: last)
-        try setEnd(base + end)
-        last = end
+    case (.variable(let source, let table, let width, let symbols), nil):
+      guard range.count > 0, bytes != nil else { return }
+      if let symbols {
+        try append(coded: source, table, width, symbols, range)
+      } else if width == 4 {
+        try append(strings: source, table, UInt32.self, range)
+      } else {
+        try append(strings: source, table, UInt64.self, range)
       }
-      try bytes?.append(UnsafeRawBufferPointer(rebasing: source[first..<last]))
     default: throw Failure(.corruptData, "the values of a page do not have the column's type")
     }
+  }
+
+  /// Where the next `rows` fixed-width rows of whole bytes go, for a decoder that writes them itself; then `added` is called.
+  /// Nil when they do not fit or rows do not have `bits`.
+  func place(_ rows: Int, bits: Int) -> UnsafeMutableRawPointer? {
+    guard let fixed, shape.sizes.isEmpty, case .fixed(bits) = shape.storage, bits % 8 == 0, rows <= capacity - count else {
+      return nil
+    }
+    return fixed.pointer + count * (bits / 8)
+  }
+  mutating func added(_ rows: Int) { count += rows }
+
+  /// Adds the strings `range` of a chunk; their offsets (`T`, at any address) are checked.
+  private mutating func append<T: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
+    strings source: UnsafeRawBufferPointer, _ table: UnsafeRawPointer, _: T.Type, _ range: Range<Int>
+  ) throws(Failure) {
+    guard let offsets, let base = source.baseAddress else { return }
+    let width = MemoryLayout<T>.size
+    let rows = table + range.lowerBound * width
+    let size = try LeafSink.checkedBytes(table, T.self, range, limit: source.count)
+    let first = Int(rows.loadUnaligned(as: T.self))
+    let begin = bytes?.count ?? 0
+    let delta = begin - first
+    if case .variable(large: true) = shape.storage {
+      let target = offsets.pointer.assumingMemoryBound(to: Int64.self) + count + 1
+      for i in 0..<range.count {
+        target[i] = Int64(truncatingIfNeeded: rows.loadUnaligned(fromByteOffset: (i &+ 1) &* width, as: T.self)) &+ Int64(delta)
+      }
+    } else {
+      try checkSize(begin + size)
+      let target = offsets.pointer.assumingMemoryBound(to: Int32.self) + count + 1
+      let shift = Int32(truncatingIfNeeded: delta)
+      for i in 0..<range.count {
+        target[i] = Int32(truncatingIfNeeded: rows.loadUnaligned(fromByteOffset: (i &+ 1) &* width, as: T.self)) &+ shift
+      }
+    }
+    count += range.count
+    try bytes?.append(UnsafeRawBufferPointer(start: base + first, count: size))
+  }
+
+  /// Adds the strings `range` of a chunk that are coded with `symbols`.
+  private mutating func append(
+    coded source: UnsafeRawBufferPointer, _ table: UnsafeRawPointer, _ width: Int, _ symbols: SymbolTable, _ range: Range<Int>
+  ) throws(Failure) {
+    if width == 4 {
+      try append(coded: source, table, UInt32.self, symbols, range)
+    } else {
+      try append(coded: source, table, UInt64.self, symbols, range)
+    }
+  }
+
+  private mutating func append<T: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
+    coded source: UnsafeRawBufferPointer, _ table: UnsafeRawPointer, _: T.Type, _ symbols: SymbolTable, _ range: Range<Int>
+  ) throws(Failure) {
+    guard let offsets, let base = source.baseAddress else { return }
+    let size = try LeafSink.checkedBytes(table, T.self, range, limit: source.count)
+    guard let place = try bytes?.room(symbols.bound(size) + 8) else { return }
+    let rows = table + range.lowerBound * MemoryLayout<T>.size
+    let begin = bytes?.count ?? 0
+    let first = count
+    var written = 0
+    func end(_ i: Int) -> Int {
+      Int(truncatingIfNeeded: rows.loadUnaligned(fromByteOffset: i &* MemoryLayout<T>.size, as: T.self))
+    }
+    if case .variable(large: true) = shape.storage {
+      let target = offsets.pointer.assumingMemoryBound(to: Int64.self) + first + 1
+      try symbols.decode(base, count: range.count, end: end, to: place) { i, at in
+        target[i] = Int64(begin &+ at)
+        written = at
+      }
+    } else {
+      let target = offsets.pointer.assumingMemoryBound(to: Int32.self) + first + 1
+      try symbols.decode(base, count: range.count, end: end, to: place) { i, at in
+        target[i] = Int32(truncatingIfNeeded: begin &+ at)
+        written = at
+      }
+      try checkSize(begin + written)
+    }
+    count += range.count
+    bytes?.added(written)
+  }
+
+  /// Bytes of strings `range`, whose offsets were found to ascend and to stay below `limit`.
+  private static func checkedBytes<T: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
+    _ table: UnsafeRawPointer, _: T.Type, _ range: Range<Int>, limit: Int
+  ) throws(Failure) -> Int {
+    let width = MemoryLayout<T>.size
+    let rows = table + range.lowerBound * width
+    var disorder: T = 0
+    for i in 0..<range.count {
+      let start = rows.loadUnaligned(fromByteOffset: i &* width, as: T.self)
+      let end = rows.loadUnaligned(fromByteOffset: (i &+ 1) &* width, as: T.self)
+      disorder |= end < start ? 1 : 0
+    }
+    let first = rows.loadUnaligned(as: T.self)
+    let last = rows.loadUnaligned(fromByteOffset: range.count * width, as: T.self)
+    guard disorder == 0, last <= limit else {
+      throw Failure(.corruptData, "the offsets of a chunk of strings are not in order, or go beyond its \(limit) bytes")
+    }
+    return Int(last - first)
   }
 
   /// Adds one fixed-width row: `validityBytes` bytes of item bits in front, then the values.
@@ -103,10 +204,14 @@ struct LeafSink {
     if case .variable(large: true) = shape.storage {
       offsets.mutableValues(of: Int64.self)[count] = Int64(end)
     } else {
-      guard end <= Int(Int32.max) else {
-        throw Failure(.memoryLimit, "more than 2 GiB of text do not fit one \(shape.type) column; read fewer rows at once")
-      }
+      try checkSize(end)
       offsets.mutableValues(of: Int32.self)[count] = Int32(truncatingIfNeeded: end)
+    }
+  }
+
+  private func checkSize(_ end: Int) throws(Failure) {
+    guard end <= Int(Int32.max) else {
+      throw Failure(.memoryLimit, "more than 2 GiB of text do not fit one \(shape.type) column; read fewer rows at once")
     }
   }
 

@@ -153,34 +153,49 @@ struct MiniBlockPage: PageReader, @unchecked Sendable {  // Sendable: the pointe
     return low
   }
 
-  /// The parts of chunk `i`.
+  /// The parts of a chunk; one value serves for many.
   private struct Chunk {
-    var levelCount: Int
+    var number = -1
+    var levelCount = 0
     var rep: UnsafeRawBufferPointer?
     var def: UnsafeRawBufferPointer?
-    var buffers: [UnsafeRawBufferPointer]
+    var buffers: [UnsafeRawBufferPointer] = []
   }
 
-  private func parts(_ i: Int) throws(Failure) -> Chunk {
+  /// Finds the parts of chunk `i`, unless `chunk` has them already.
+  private func find(_ i: Int, _ chunk: inout Chunk) throws(Failure) {
+    guard chunk.number != i else { return }
+    chunk.number = -1
     try context.check(1, starts[i].byte..<starts[i + 1].byte)
     let bytes = UnsafeRawBufferPointer(rebasing: chunks[starts[i].byte..<starts[i + 1].byte])
-    var reader = ByteReader(bytes, what: "chunk \(i)")
-    var result = Chunk(levelCount: Int(try reader.read(UInt16.self)), buffers: [])
-    let repSize = rep == nil ? 0 : Int(try reader.read(UInt16.self))
-    let defSize = def == nil ? 0 : Int(try reader.read(UInt16.self))
-    var sizes: [Int] = []
-    for _ in 0..<valueBuffers {
-      sizes.append(largeWords ? Int(try reader.read(UInt32.self)) : Int(try reader.read(UInt16.self)))
-    }
+    let word = largeWords ? 4 : 2
+    let header = 2 + (rep == nil ? 0 : 2) + (def == nil ? 0 : 2) + valueBuffers * word
+    guard header <= bytes.count else { throw cutShort(i) }
+    var at = (header + 7) & ~7
+    var field = 2
     func next(_ size: Int) throws(Failure) -> UnsafeRawBufferPointer {
-      try reader.align(8)
-      return try reader.take(size)
+      guard at <= bytes.count, size <= bytes.count - at else { throw cutShort(i) }
+      defer { at = (at + size + 7) & ~7 }
+      return UnsafeRawBufferPointer(rebasing: bytes[at..<at + size])
     }
-    if rep != nil { result.rep = try next(repSize) }
-    if def != nil { result.def = try next(defSize) }
-    for size in sizes { result.buffers.append(try next(size)) }
-    return result
+    func size(_ width: Int) -> Int {
+      defer { field += width }
+      return width == 2
+        ? Int(bytes.loadUnaligned(fromByteOffset: field, as: UInt16.self))
+        : Int(bytes.loadUnaligned(fromByteOffset: field, as: UInt32.self))
+    }
+    chunk.levelCount = Int(bytes.loadUnaligned(as: UInt16.self))
+    // The sizes stand in front of all parts, in their order.
+    let repSize = rep == nil ? 0 : size(2)
+    let defSize = def == nil ? 0 : size(2)
+    chunk.rep = rep == nil ? nil : try next(repSize)
+    chunk.def = def == nil ? nil : try next(defSize)
+    chunk.buffers.removeAll(keepingCapacity: true)
+    for _ in 0..<valueBuffers { chunk.buffers.append(try next(size(word))) }
+    chunk.number = i
   }
+
+  private func cutShort(_ i: Int) -> Failure { Failure(.corruptData, "chunk \(i) is cut short") }
 
   func read(_ ranges: [Range<Int>], _ scratch: Scratch) throws(Failure) -> LeafPiece {
     nesting.maxRep == 0 ? try readRows(ranges, scratch) : try readLists(ranges, scratch)
@@ -197,40 +212,64 @@ struct MiniBlockPage: PageReader, @unchecked Sendable {  // Sendable: the pointe
   private func readRows(_ ranges: [Range<Int>], _ scratch: Scratch) throws(Failure) -> LeafPiece {
     let rows = ranges.rowCount
     var sink = try sink(rows)
-    var levels: [UInt16] = []
-    var chunkLevels: [UInt16] = []
-    if def != nil { levels.reserveCapacity(rows) }
+    var levels = RowLevels(def == nil ? 0 : rows, isFlat: nesting.layers.count == 1)
     var loaded = -1
     var values: ChunkValues?
-    for range in ranges where !range.isEmpty {
+    var chunkLevels: UnsafeRawPointer?
+    var levelBits = 16
+    var parts = Chunk()
+    for (r, range) in ranges.enumerated() where !range.isEmpty {
       var row = range.lowerBound
       var i = chunk(ofValue: row)
       while row < range.upperBound {
         guard i < chunkCount else { throw Failure(.corruptData, "row \(row) is in no chunk") }
         let first = starts[i].value
         let count = starts[i + 1].value - first
+        let part = row - first..<min(range.upperBound - first, count)
         if loaded != i || values == nil {
           scratch.reset()
-          let parts = try parts(i)
+          // When only a few rows of the chunk are wanted, single values are decoded.
+          let ahead = r + MiniBlockPage.fewRows
+          let isFew = part.count <= MiniBlockPage.fewRows && (ahead >= ranges.count || ranges[ahead].lowerBound >= first + count)
+          try find(i, &parts)
           if let def, let bytes = parts.def {
-            chunkLevels.removeAll(keepingCapacity: true)
-            try def.appendLevels(bytes, count: count, to: &chunkLevels, scratch)
+            guard case .fixed(let base, let bits) = try def.block(bytes, count: count, only: isFew ? part : nil, scratch).storage,
+              bits == 16 || bits == 8
+            else { throw Failure(.corruptData, "levels that are no numbers of 8 or 16 bits") }
+            (chunkLevels, levelBits) = (base, bits)
           }
-          values = try codec.chunk(parts.buffers[...], count: count, scratch)
-          loaded = i
+          if !isFew, part.count == FastLanes.blockSize, case .inlineBitpacking(let bits) = codec,
+            let target = sink.place(part.count, bits: bits)
+          {
+            // A whole chunk goes straight to where the column is.
+            let (packed, width) = try Codec.packedBlock(parts.buffers[0], bits: bits, count: count)
+            Codec.unpack(packed, blocks: 1, bits: bits, width: width, to: target)
+            sink.added(part.count)
+            if let chunkLevels { try levels.append(chunkLevels, bits: levelBits, part) }
+            row += part.count
+            i += 1
+            (loaded, values) = (-1, nil)
+            continue
+          }
+          values = try codec.chunk(parts.buffers[...], count: count, only: isFew ? part : nil, scratch)
+          loaded = isFew ? -1 : i
         }
-        let part = row - first..<min(range.upperBound - first, count)
         if let values, !part.isEmpty {
           try sink.append(values, part)
-          if def != nil { levels.append(contentsOf: chunkLevels[part]) }
+          if let chunkLevels { try levels.append(chunkLevels, bits: levelBits, part) }
           row += part.count
         }
         i += 1
       }
     }
-    let column = try finish(sink, levels)
-    return LeafPiece(values: .column(column), rep: nil, def: def == nil ? nil : levels, nesting: nesting, rows: rows)
+    let column = try finish(sink) { levels.isMissing($0) }
+    return LeafPiece(
+      values: .column(try levels.applied(to: column)), rep: nil, def: def == nil || levels.isFlat ? nil : levels.all,
+      nesting: nesting, rows: rows)
   }
+
+  /// Up to this many rows of a chunk are decoded one by one.
+  private static let fewRows = 16
 
   /// Pages of lists: finds the rows by their repetition levels, starting in the chunk that the index names.
   private func readLists(_ ranges: [Range<Int>], _ scratch: Scratch) throws(Failure) -> LeafPiece {
@@ -285,23 +324,26 @@ struct MiniBlockPage: PageReader, @unchecked Sendable {  // Sendable: the pointe
       found += range.count
     }
     var sink = try sink(wanted.reduce(0) { $0 + $1.values.count })
+    var parts = Chunk()
     loaded = -1
     var values: ChunkValues?
     for (i, range) in wanted where !range.isEmpty {
       if loaded != i || values == nil {
         scratch.reset()
-        values = try codec.chunk(try parts(i).buffers[...], count: starts[i + 1].value - starts[i].value, scratch)
+        try find(i, &parts)
+        values = try codec.chunk(parts.buffers[...], count: starts[i + 1].value - starts[i].value, scratch)
         loaded = i
       }
       if let values { try sink.append(values, range) }
     }
     let isVisible = def == nil ? [] : allDef.filter { $0 <= visible }
-    let column = try finish(sink, isVisible)
+    let column = try finish(sink) { $0 < isVisible.count && isVisible[$0] > 0 }
     return LeafPiece(values: .column(column), rep: allRep, def: def == nil ? nil : allDef, nesting: nesting, rows: found)
   }
 
   private func levels(_ i: Int, _ scratch: Scratch) throws(Failure) -> ([UInt16], [UInt16]) {
-    let parts = try parts(i)
+    var parts = Chunk()
+    try find(i, &parts)
     var reps: [UInt16] = []
     var defs: [UInt16] = []
     guard let rep, let bytes = parts.rep else { throw Failure(.corruptData, "a chunk of lists without repetition levels") }
@@ -311,36 +353,97 @@ struct MiniBlockPage: PageReader, @unchecked Sendable {  // Sendable: the pointe
     return (reps, defs)
   }
 
-  /// The column: of a dictionary page the items that the indices name. `levels` has one entry per value.
-  private func finish(_ sink: LeafSink, _ levels: [UInt16]) throws(Failure) -> Column {
+  /// The column: of a dictionary page the items that the indices name. `isMissing` tells whether a value is null: its index may be
+  /// anything.
+  private func finish(_ sink: LeafSink, _ isMissing: (Int) -> Bool) throws(Failure) -> Column {
     let column = try sink.finish()
     guard let dictionary else { return column }
-    var indices: [Int32] = []
-    indices.reserveCapacity(column.count)
-    var hasNulls = false
-    for i in 0..<column.count {
-      let index: UInt64 =
-        switch column.type {
-        case .uint8: UInt64(column.values(of: UInt8.self)[i])
-        case .uint16: UInt64(column.values(of: UInt16.self)[i])
-        case .uint32: UInt64(column.values(of: UInt32.self)[i])
-        default: column.values(of: UInt64.self)[i]
-        }
-      if index < UInt64(dictionary.count) {
-        indices.append(Int32(truncatingIfNeeded: index))
-      } else {
-        // The index of a null may be anything.
-        guard i < levels.count, levels[i] > 0 else {
-          throw Failure(.corruptData, "index \(index) in a dictionary of \(dictionary.count) items")
-        }
-        indices.append(0)
-        hasNulls = true
+    switch column.type {
+    case .uint8: return try items(dictionary, column, UInt8.self, isMissing)
+    case .uint16: return try items(dictionary, column, UInt16.self, isMissing)
+    case .uint32: return try items(dictionary, column, UInt32.self, isMissing)
+    default: return try items(dictionary, column, UInt64.self, isMissing)
+    }
+  }
+
+  private func items<T: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
+    _ dictionary: Column, _ column: Column, _: T.Type, _ isMissing: (Int) -> Bool
+  ) throws(Failure) -> Column {
+    defer { withExtendedLifetime(column) {} }
+    let source = column.values(of: T.self)
+    let limit = UInt64(dictionary.count)
+    var bad = -1
+    let indices = [Int32](unsafeUninitializedCapacity: column.count) { target, count in
+      for i in 0..<column.count {
+        let index = UInt64(source[i])
+        if index >= limit, bad < 0, !isMissing(i) { bad = i }
+        target[i] = index < limit ? Int32(truncatingIfNeeded: index) : 0
+      }
+      count = column.count
+    }
+    guard bad < 0 else {
+      throw Failure(.corruptData, "index \(source[bad]) in a dictionary of \(dictionary.count) items")
+    }
+    if dictionary.count == 0 { return try Column.nulls(context.shape.type, count: column.count) }
+    return try dictionary.take(indices)
+  }
+}
+
+/// Definition levels of rows without lists. With one layer they are no more than validity, and are kept as its bits.
+private struct RowLevels {
+  let isFlat: Bool
+  private(set) var all: [UInt16] = []
+  private var bits: [UInt8] = []
+  private var count = 0
+  private var hasNulls = false
+
+  init(_ rows: Int, isFlat: Bool) {
+    self.isFlat = isFlat
+    if isFlat { bits = [UInt8](repeating: 0, count: Bitmap.byteCount(rows)) } else { all.reserveCapacity(rows) }
+  }
+
+  /// Adds the levels `range` of a chunk, which are numbers of 8 or 16 bits.
+  mutating func append(_ levels: UnsafeRawPointer, bits width: Int, _ range: Range<Int>) throws(Failure) {
+    if width == 16 { try append(levels, UInt16.self, range) } else { try append(levels, UInt8.self, range) }
+  }
+
+  private mutating func append<T: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
+    _ levels: UnsafeRawPointer, _: T.Type, _ range: Range<Int>
+  ) throws(Failure) {
+    let size = MemoryLayout<T>.size
+    guard isFlat else {
+      for i in range { all.append(UInt16(levels.loadUnaligned(fromByteOffset: i * size, as: T.self))) }
+      return
+    }
+    guard range.count <= bits.count * 8 - count else { throw Failure(.corruptData, "a page holds too many levels") }
+    var missing: T = 0
+    let start = count
+    bits.withUnsafeMutableBufferPointer { target in
+      for (k, i) in range.enumerated() {
+        let level = levels.loadUnaligned(fromByteOffset: i &* size, as: T.self)
+        missing |= level
+        let at = start &+ k
+        target[at >> 3] |= (level == 0 ? 1 : 0) &<< UInt8(truncatingIfNeeded: at & 7)
       }
     }
-    if dictionary.count == 0 {
-      return hasNulls || column.count == 0 ? try Column.nulls(context.shape.type, count: column.count) : column
-    }
-    return try dictionary.take(indices)
+    count += range.count
+    hasNulls = hasNulls || missing != 0
+  }
+
+  func isMissing(_ i: Int) -> Bool {
+    if !isFlat { return i < all.count && all[i] > 0 }
+    return i < count && bits[i >> 3] >> UInt8(i & 7) & 1 == 0
+  }
+
+  /// `column` with its nulls, when the levels are flat.
+  func applied(to column: Column) throws(Failure) -> Column {
+    guard isFlat, hasNulls else { return column }
+    guard count == column.count else { throw Failure(.corruptData, "\(count) levels for \(column.count) values") }
+    let validity = try Buffer(bits)
+    return Column(
+      type: column.type, count: column.count, offset: column.offset,
+      validity: try Column.shift(validity, by: column.offset, count: column.count), buffers: column.buffers,
+      children: column.children)
   }
 }
 

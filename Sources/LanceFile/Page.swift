@@ -51,7 +51,7 @@ struct PageContext: Sendable {
     case .miniBlock(let message): return try MiniBlockPage(message, self)
     case .fullZip(let message): return try FullZipPage(message, self)
     case .constant(let message): return try ConstantPage(message, self)
-    case .blob: throw Failure(.unsupported, "the page layout Blob (a column with lance-encoding:blob)")
+    case .blob(let message): return try BlobPage(message, self)
     case nil: throw Failure(.unsupported, "a page layout that this version of Moonlake does not know")
     }
   }

@@ -37,20 +37,38 @@ struct EncodedPage: Sendable {
 /// |---|---|
 /// | all null, or lists without any item | Constant |
 /// | one repeated value of at most 32 bytes (2.2) | Constant |
-/// | values of 256 bytes and more | full-zip: fixed width without nulls is the plain array |
-/// | integers that need fewer bits | mini-block, InlineBitpacking |
+/// | wide values (256 bytes and more) | full-zip: fixed width without nulls is the plain array |
+/// | long runs of one value | mini-block, RLE |
+/// | numbers that need fewer bits | mini-block, InlineBitpacking |
+/// | few distinct strings | mini-block, indices and dictionary |
+/// | text | FSST over Variable, mini-block or full-zip |
+/// | fields that ask for zstd or lz4 | General: chunks as a whole, wide strings one by one |
 /// | everything else | mini-block, Flat / FixedSizeList / Variable |
+///
+/// The choice depends on the page's rows only: the same rows give the same bytes. Rules and limits stand with each encoder.
 struct PageEncoder: Sendable {
   let shape: LeafShape
   /// Layers of the leaf when it is nested, leaf first; one item layer for top-level leaves.
   let layers: [Layer]
   let version: LanceFileVersion
+  /// The field's metadata, which may ask for an encoding.
+  let field: [String: String]
+  let compression: CompressionChoice?
+
+  /// - Throws: `INVALID_ARGUMENT` when the field asks for a compression that does not exist.
+  init(_ leaf: FieldNode, shape: LeafShape, layers: [Layer], version: LanceFileVersion) throws(Failure) {
+    self.shape = shape
+    self.layers = layers
+    self.version = version
+    field = leaf.field.metadata
+    compression = try CompressionChoice(leaf.field.metadata, field: leaf.field.name)
+  }
 
   /// Values at least this wide go into full-zip pages; the official writers' limit.
   static let wide = 256
 
   /// True when every non-null page of the leaf is a plain array, so that nothing has to be put together.
-  var isPlain: Bool { layers.count == 1 && isWideFixed }
+  var isPlain: Bool { layers.count == 1 && isWideFixed && compression == nil }
   var isWideFixed: Bool {
     guard case .fixed(let bits) = shape.storage, bits % 8 == 0 else { return false }
     return bits / 8 * shape.factor >= PageEncoder.wide
@@ -77,13 +95,12 @@ struct PageEncoder: Sendable {
     if version != .v2_1, layers.count == 1, levels.def.isEmpty, let value = flat.constant() {
       return try constant(levels, rows: rows, value: value)
     }
-    if isWideFixed { return try wideFixed(flat, levels, rows: rows) }
-    if case .variable = shape.storage {
-      let strings = Strings(values)
-      if strings.longest < PageEncoder.wide, let page = try miniBlock(strings, levels, rows: rows) { return page }
-      return try wideVariable(strings, levels, rows: rows)
+    if case .variable = shape.storage { return try strings(values, levels, rows: rows) }
+    if isWideFixed {
+      if let page = try general(flat, levels, rows: rows) { return page }
+    } else if let page = try miniBlock(flat, levels, rows: rows) {
+      return page
     }
-    if let page = try miniBlock(flat, levels, rows: rows) { return page }
     return try wideFixed(flat, levels, rows: rows)
   }
 
@@ -99,7 +116,15 @@ struct PageEncoder: Sendable {
   private func levels(_ parts: [LeafRows], _ values: Column) -> Levels {
     if layers.count == 1 {
       guard values.nullCount > 0 else { return Levels(rep: [], def: [], nesting: Nesting([.item(nullable: false)])) }
-      let def = (0..<values.count).map { values.isValid($0) ? UInt16(0) : 1 }
+      let def = [UInt16](unsafeUninitializedCapacity: values.count) { levels, count in
+        guard let bits = values.validity.map({ UnsafeRawPointer($0.pointer) }) else {
+          levels.initialize(repeating: 1)
+          count = values.count
+          return
+        }
+        for i in 0..<values.count { levels[i] = Bitmap.get(bits, values.offset &+ i) ? 0 : 1 }
+        count = values.count
+      }
       return Levels(rep: [], def: def, nesting: Nesting([.item(nullable: true)]))
     }
     let hasDef = parts.contains { !$0.def.isEmpty }
@@ -156,134 +181,6 @@ struct PageEncoder: Sendable {
     layout.constant = message
     return try EncodedPage(layout, buffers, rows: rows)
   }
-
-  // MARK: Full-zip
-
-  private func fullZip(_ buffers: [[Buffer]], _ levels: Levels, rows: Int, items: Int, _ itemValidity: [Bool]) throws(Failure)
-    -> EncodedPage
-  {
-    var message = PBFullZipLayout()
-    message.bitsRep = UInt32(bitLength(levels.rep.isEmpty ? 0 : levels.nesting.maxRep))
-    message.bitsDef = UInt32(bitLength(levels.def.isEmpty ? 0 : levels.nesting.maxDef))
-    switch shape.storage {
-    case .fixed(let bits):
-      let stored = itemValidity.contains(true)
-      message.bitsPerValue = UInt32(bits * shape.factor + (stored ? (shape.factor + 7) / 8 * 8 : 0))
-      message.valueCompression = wrapped(
-        PageEncoder.flat(bits), shape.sizes.isEmpty ? [] : [stored] + shape.sizes.dropFirst().map { _ in false })
-    default:
-      let bits = shape.element.hasLargeOffsets ? 64 : 32
-      message.bitsPerOffset = UInt32(bits)
-      var variable = PBVariableEncoding()
-      variable.offsets = PageEncoder.flat(bits)
-      message.valueCompression.variable = variable
-    }
-    let entries = max(items, levels.entries)
-    guard let total = UInt32(exactly: entries) else { throw Failure(.invalidArgument, "\(entries) values do not fit one page") }
-    message.numItems = total
-    message.numVisibleItems = UInt32(items)
-    message.layers = levels.nesting.layers.map(\.message)
-    var layout = PBPageLayout()
-    layout.fullZip = message
-    return try EncodedPage(layout, buffers, rows: rows)
-  }
-
-  private func bitLength(_ value: Int) -> Int { Int.bitWidth - value.leadingZeroBitCount }
-
-  /// Control words and row positions while a page's items are zipped.
-  private struct Zipper {
-    let levels: Levels
-    let bitsDef: Int
-    let controlSize: Int
-    var out: GrowingBytes
-    var rowStarts: [Int] = []
-
-    init(_ levels: Levels, bitsRep: Int, bitsDef: Int, capacity: Int) throws(Failure) {
-      self.levels = levels
-      self.bitsDef = bitsDef
-      let bits = bitsRep + bitsDef
-      controlSize = bits == 0 ? 0 : bits <= 8 ? 1 : bits <= 16 ? 2 : 4
-      out = try GrowingBytes(capacity: capacity + levels.entries * controlSize)
-    }
-
-    /// Writes the control word of entry `k`; the definition level comes back.
-    mutating func control(_ k: Int) throws(Failure) -> Int {
-      if levels.rep.isEmpty || levels.rep[k] == UInt16(levels.nesting.maxRep) { rowStarts.append(out.count) }
-      let def = levels.def.isEmpty ? 0 : Int(levels.def[k])
-      let word = UInt32((levels.rep.isEmpty ? 0 : Int(levels.rep[k])) << bitsDef | def).littleEndian
-      try withUnsafeBytesOf(word) { (bytes) throws(Failure) in
-        try out.append(UnsafeRawBufferPointer(rebasing: bytes[0..<controlSize]))
-      }
-      return def
-    }
-
-    /// Rows + 1 positions, as narrow as the last one allows.
-    mutating func positions() throws(Failure) -> Buffer {
-      let all = rowStarts + [out.count]
-      if out.count <= Int(UInt8.max) { return try Buffer(all.map { UInt8($0) }) }
-      if out.count <= Int(UInt16.max) { return try Buffer(all.map { UInt16($0) }) }
-      if out.count <= Int(UInt32.max) { return try Buffer(all.map { UInt32($0) }) }
-      return try Buffer(all.map { UInt64($0) })
-    }
-  }
-
-  private func zipper(_ levels: Levels, capacity: Int) throws(Failure) -> Zipper {
-    try Zipper(
-      levels, bitsRep: bitLength(levels.rep.isEmpty ? 0 : levels.nesting.maxRep),
-      bitsDef: bitLength(levels.def.isEmpty ? 0 : levels.nesting.maxDef), capacity: capacity)
-  }
-
-  private func wideFixed(_ values: FlatValues, _ levels: Levels, rows: Int) throws(Failure) -> EncodedPage {
-    guard case .fixed(let bits) = shape.storage, bits % 8 == 0 else {
-      throw Failure(.unsupported, "\(shape.type) values of this width cannot be stored in file version \(version)")
-    }
-    let stored = values.validity.map { $0 != nil }
-    guard !stored.dropFirst().contains(true), !stored.contains(true) || stored.count == 1 else {
-      throw Failure(.unsupported, "nulls inside of nested fixed-size lists (\(shape.type)) cannot be stored")
-    }
-    let width = bits / 8 * shape.factor
-    let validityBytes = stored.contains(true) ? (shape.factor + 7) / 8 : 0
-    var zipper = try zipper(levels, capacity: values.rows * (width + validityBytes))
-    let base = values.base
-    var item = 0
-    for k in 0..<max(levels.entries, values.rows) {
-      let def = levels.hasLevels ? try zipper.control(k) : 0
-      guard def <= levels.nesting.maxVisible else { continue }
-      if validityBytes > 0, let (source, first) = values.validity[0] {
-        let place = try zipper.out.room(validityBytes)
-        place.initializeMemory(as: UInt8.self, repeating: 0, count: validityBytes)
-        Bitmap.copy(source.pointer, first + item * shape.factor, to: place, 0, count: shape.factor)
-        zipper.out.added(validityBytes)
-      }
-      try zipper.out.append(UnsafeRawBufferPointer(start: base + item * width, count: width))
-      item += 1
-    }
-    var buffers = [[try zipper.out.finish()]]
-    if !levels.rep.isEmpty { buffers.append([try zipper.positions()]) }
-    return try fullZip(buffers, levels, rows: rows, items: item, stored)
-  }
-
-  private func wideVariable(_ strings: Strings, _ levels: Levels, rows: Int) throws(Failure) -> EncodedPage {
-    let lengthSize = shape.element.hasLargeOffsets ? 8 : 4
-    var zipper = try zipper(levels, capacity: strings.byteCount(0..<strings.count) + strings.count * lengthSize)
-    var item = 0
-    for k in 0..<max(levels.entries, strings.count) {
-      // Without levels every row begins with its length.
-      let def = try zipper.control(k)
-      guard def <= levels.nesting.maxVisible else { continue }
-      if def == 0 {
-        let bytes = strings.bytes(item)
-        let length = UInt64(bytes.count).littleEndian
-        try withUnsafeBytesOf(length) { (raw) throws(Failure) in
-          try zipper.out.append(UnsafeRawBufferPointer(rebasing: raw[0..<lengthSize]))
-        }
-        try zipper.out.append(bytes)
-      }
-      item += 1
-    }
-    let positions = try zipper.positions()
-    return try fullZip([[try zipper.out.finish()], [positions]], levels, rows: rows, items: item, [])
-  }
 }
 
 /// `body` with the bytes of `value`; unlike the standard function it keeps the thrown type.
@@ -294,59 +191,6 @@ func withUnsafeBytesOf<T: BitwiseCopyable>(_ value: T, _ body: (UnsafeRawBufferP
     do throws(Failure) { return .success(try body(bytes)) } catch { return .failure(error) }
   }
   try result.get()
-}
-
-/// The strings of a column by position; nulls are empty.
-struct Strings {
-  let longest: Int
-  let hasNulls: Bool
-  let count: Int
-  // The column's parts without its type, which would be looked at for every row.
-  private let offsets: UnsafeRawPointer
-  private let isLarge: Bool
-  private let data: UnsafeRawPointer
-  private let validity: UnsafeRawPointer?
-  private let first: Int
-  /// Keeps the memory alive.
-  private let owner: Column
-
-  init(_ column: Column) {
-    owner = column
-    count = column.count
-    hasNulls = column.nullCount > 0
-    first = column.offset
-    isLarge = column.type.hasLargeOffsets
-    let width = isLarge ? 8 : 4
-    offsets = UnsafeRawPointer(column.buffers[0].pointer) + column.offset * width
-    data = UnsafeRawPointer(column.buffers[1].pointer)
-    validity = column.validity.map { UnsafeRawPointer($0.pointer) }
-    var longest = 0
-    var last = count > 0 ? Strings.offset(offsets, isLarge, 0) : 0
-    for i in 0..<column.count {
-      let end = Strings.offset(offsets, isLarge, i + 1)
-      longest = max(longest, end - last)
-      last = end
-    }
-    self.longest = longest
-  }
-
-  @inline(__always)
-  private static func offset(_ table: UnsafeRawPointer, _ isLarge: Bool, _ i: Int) -> Int {
-    isLarge ? Int(table.load(fromByteOffset: i &* 8, as: Int64.self)) : Int(table.load(fromByteOffset: i &* 4, as: Int32.self))
-  }
-
-  @inline(__always)
-  func bytes(_ i: Int) -> UnsafeRawBufferPointer {
-    if let validity, !Bitmap.get(validity, first + i) { return UnsafeRawBufferPointer(start: nil, count: 0) }
-    let start = Strings.offset(offsets, isLarge, i)
-    return UnsafeRawBufferPointer(start: data + start, count: Strings.offset(offsets, isLarge, i + 1) - start)
-  }
-
-  /// Bytes of rows `range`, those of nulls included: an upper bound.
-  @inline(__always)
-  func byteCount(_ range: Range<Int>) -> Int {
-    range.isEmpty ? 0 : Strings.offset(offsets, isLarge, range.upperBound) - Strings.offset(offsets, isLarge, range.lowerBound)
-  }
 }
 
 extension FlatValues {

@@ -1,9 +1,21 @@
+import CZstd
 import Core
 
 /// Working memory of one decoding thread: handed out piece by piece, taken back all at once.
 final class Scratch {
   private var blocks: [Buffer] = []
   private var used = 0
+  private var decompression: OpaquePointer?
+
+  deinit { if let decompression { ZSTD_freeDCtx(decompression) } }
+
+  /// The thread's zstd state, made once: making it costs more than decompressing a small chunk.
+  func zstd() throws(Failure) -> OpaquePointer {
+    if let decompression { return decompression }
+    guard let made = ZSTD_createDCtx() else { throw Failure(.memoryLimit, "out of memory for zstd") }
+    decompression = made
+    return made
+  }
 
   /// `count` bytes with at least 16 spare ones behind them, 64-byte aligned, content arbitrary; valid until `reset`.
   func bytes(_ count: Int) throws(Failure) -> UnsafeMutableRawPointer {

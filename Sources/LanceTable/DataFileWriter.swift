@@ -1,8 +1,10 @@
 import Columnar
 import Core
+import Dispatch
 import LanceFile
 import LanceProto
 import ObjectStore
+import Synchronization
 
 /// One new data file below `data/`, under a name that nobody else has. It is there once `finish` has returned.
 final class DataFileWriter {
@@ -24,8 +26,15 @@ final class DataFileWriter {
 
   /// The file as a fragment lists it, and its rows.
   func finish() throws(Failure) -> (file: PBDataFile, rows: Int) {
+    let (file, rows, pending) = try finishLater()
+    try pending.wait()
+    return (file, rows)
+  }
+
+  /// As `finish`, but the file is there only when `pending.wait()` has returned.
+  func finishLater() throws(Failure) -> (file: PBDataFile, rows: Int, pending: FinishingFile) {
     let summary = try file.finish()
-    try output.finish()
+    let pending = FinishingFile(output)
     var file = PBDataFile()
     file.path = name
     file.fields = summary.fieldIDs
@@ -33,7 +42,7 @@ final class DataFileWriter {
     file.fileMajorVersion = summary.version.major
     file.fileMinorVersion = summary.version.minor
     file.fileSizeBytes = UInt64(summary.byteCount)
-    return (file, summary.rowCount)
+    return (file, summary.rowCount, pending)
   }
 
   /// Gives up: nothing stays behind.
@@ -49,6 +58,31 @@ final class DataFileWriter {
       for bit in (0..<4).reversed() { name += value >> UInt8(bit) & 1 == 1 ? "1" : "0" }
     }
     return name + String(decoding: digits.dropFirst(6), as: UTF8.self) + ".lance"
+  }
+}
+
+/// A complete file that is made durable on another thread.
+final class FinishingFile: Sendable {
+  private let state = Mutex(Failure?.none)
+  private let done = DispatchSemaphore(value: 0)
+
+  init(_ output: any ObjectWriter) {
+    // Sendable proof: whoever finishes a file lets go of its writer.
+    nonisolated(unsafe) let output = output
+    DispatchQueue.global().async {
+      do throws(Failure) { try output.finish() } catch {
+        output.abort()
+        self.state.withLock { $0 = error }
+      }
+      self.done.signal()
+    }
+  }
+
+  /// Waits until the file is durable.
+  func wait() throws(Failure) {
+    done.wait()
+    done.signal()
+    if let failure = state.withLock({ $0 }) { throw failure }
   }
 }
 

@@ -8,7 +8,13 @@ import Synchronization
 final class TableCache: Sendable {
   private struct State {
     var readers: [String: LanceFileReader] = [:]
+    var projections: [ProjectionKey: LanceProjection] = [:]
     var deletions: [UInt64: DeletionVector] = [:]
+  }
+  /// Columns `ids` (top-level fields) of the file at `path`.
+  struct ProjectionKey: Hashable {
+    let path: String
+    let ids: [Int32]
   }
   private let state = Mutex(State())
 
@@ -20,10 +26,24 @@ final class TableCache: Sendable {
     if let known = state.withLock({ $0.readers[path] }) { return known }
     let reader = try FragmentFiles.open(file, location)
     state.withLock { state in
-      if state.readers.count >= TableCache.mostReaders { state.readers.removeAll() }
+      if state.readers.count >= TableCache.mostReaders {
+        state.readers.removeAll()
+        state.projections.removeAll()
+      }
       state.readers[path] = reader
     }
     return reader
+  }
+
+  /// What `make` gives for these columns, made once: a table is read in many small parts.
+  func projection(_ key: ProjectionKey, _ make: () throws(Failure) -> LanceProjection) throws(Failure) -> LanceProjection {
+    if let known = state.withLock({ $0.projections[key] }) { return known }
+    let projection = try make()
+    state.withLock { state in
+      if state.projections.count >= TableCache.mostReaders { state.projections.removeAll() }
+      state.projections[key] = projection
+    }
+    return projection
   }
 
   func deletions(_ fragment: TableFragment, _ location: TableLocation) throws(Failure) -> DeletionVector {

@@ -12,6 +12,8 @@ final class FragmentWriter {
   private var rows = 0
   private var fragments: [PBDataFragment] = []
   private var paths: [String] = []
+  /// The file before the open one, on its way to the disk.
+  private var finishing: FinishingFile?
 
   init(location: TableLocation, plan: WritePlan, maxRows: Int) {
     self.location = location
@@ -38,14 +40,20 @@ final class FragmentWriter {
   /// The fragments, not numbered yet; their files are durable.
   func finish() throws(Failure) -> [PBDataFragment] {
     try close()
+    try finishing?.wait()
+    finishing = nil
     return fragments
   }
 
   private func close() throws(Failure) {
     guard let writer = open else { return }
-    let (file, rows) = try writer.finish()
+    // Rows of the next file are encoded while the disk takes this one.
+    let (file, rows, pending) = try writer.finishLater()
     open = nil
     paths.append(writer.path)
+    let before = finishing
+    finishing = pending
+    try before?.wait()
     var fragment = PBDataFragment()
     fragment.files = [file]
     fragment.physicalRows = UInt64(rows)
@@ -56,6 +64,8 @@ final class FragmentWriter {
   func removeAll() {
     open?.abort()
     open = nil
+    try? finishing?.wait()
+    finishing = nil
     for path in paths { try? location.store.delete(path) }
     paths = []
     fragments = []

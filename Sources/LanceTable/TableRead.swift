@@ -85,12 +85,20 @@ extension LanceTable {
     return try found.take(positions.map { Int32(truncatingIfNeeded: lowerBound(distinct, $0)) })
   }
 
-  /// All rows of `columns` in order, `batchRows` at a time.
-  package func scan(columns: [String]? = nil, batchRows: Int = 1 << 16) throws(Failure) -> any RecordBatchReader {
+  /// All rows of `columns` in order, `batchRows` at a time (nil: as many as take about 8 MiB, at most 65,536). Batches are read ahead
+  /// on all cores.
+  package func scan(columns: [String]? = nil, batchRows: Int? = nil) throws(Failure) -> any RecordBatchReader {
     let wanted = try self.wanted(columns)
     return TableScan(
       table: self, columns: wanted.map(\.field.name), schema: Schema(wanted.map(\.field), metadata: schema.metadata),
-      batchRows: max(1, batchRows))
+      batchRows: max(1, batchRows ?? usualBatchRows(wanted)))
+  }
+
+  /// Rows that take about 8 MiB, judged by the types, and for values of variable width by the size of the files.
+  private func usualBatchRows(_ wanted: [TableField]) -> Int {
+    let stored = ((try? byteCount()) ?? 0) / max(1, rowCount)
+    let bytes = wanted.reduce(8) { $0 + ($1.field.type.fixedRowBytes ?? (32 + 4 * stored)) }
+    return min(1 << 16, max(256, (8 << 20) / bytes))
   }
 
   // MARK: parts
@@ -173,14 +181,16 @@ extension LanceTable {
           "table '\(name)': data file '\(file.path)' has \(reader.rowCount) rows, its fragment \(fragment.id) has \(fragment.physicalRows)"
         )
       }
-      var columnOfField: [Int32: Int] = [:]
-      for (place, id) in file.fields.enumerated() where id >= 0 {
-        let column = file.columnIndices.isEmpty ? place : Int(file.columnIndices[place])
-        if column >= 0 { columnOfField[id] = column }
-      }
       do throws(Failure) {
-        let projection = try reader.projection(
-          fields: members.flatMap { wanted[$0].protos }, columnOfField: columnOfField)
+        let key = TableCache.ProjectionKey(path: reader.path, ids: members.map { wanted[$0].id })
+        let projection = try cache.projection(key) { () throws(Failure) in
+          var columnOfField: [Int32: Int] = [:]
+          for (place, id) in file.fields.enumerated() where id >= 0 {
+            let column = file.columnIndices.isEmpty ? place : Int(file.columnIndices[place])
+            if column >= 0 { columnOfField[id] = column }
+          }
+          return try reader.projection(fields: members.flatMap { wanted[$0].protos }, columnOfField: columnOfField)
+        }
         let batch = try read(reader, projection)
         for (place, i) in members.enumerated() { columns[i] = batch.columns[place] }
       } catch { throw error.context("table '\(name)'") }
@@ -215,7 +225,24 @@ extension TableFragment {
   }
 }
 
-/// Reads a table front to back.
+extension DataType {
+  /// Bytes of one row; nil when rows differ.
+  fileprivate var fixedRowBytes: Int? {
+    switch self {
+    case .fixedSizeList(let item, let size): return item.type.fixedRowBytes.map { $0.multipliedReportingOverflow(by: size).partialValue & .max }
+    case .structure(let fields):
+      var total = 0
+      for field in fields {
+        guard let bytes = field.type.fixedRowBytes else { return nil }
+        total += bytes
+      }
+      return total
+    default: return bitWidth.map { ($0 + 7) / 8 }
+    }
+  }
+}
+
+/// Reads a table front to back, some batches ahead.
 private final class TableScan: RecordBatchReader {
   let schema: Schema
   private let table: LanceTable
@@ -223,6 +250,9 @@ private final class TableScan: RecordBatchReader {
   private let batchRows: Int
   private var fragment = 0
   private var row = 0
+  private var ready: ArraySlice<RecordBatch> = []
+  /// Batches that are read at once: one at first, for who looks at the first rows only.
+  private var ahead = 1
 
   init(table: LanceTable, columns: [String], schema: Schema, batchRows: Int) {
     self.table = table
@@ -232,14 +262,46 @@ private final class TableScan: RecordBatchReader {
   }
 
   func next() throws(Failure) -> RecordBatch? {
+    if let batch = ready.popFirst() { return batch }
     try Cancellation.check()
+    var parts: [(fragment: Int, rows: Range<Int>)] = []
+    while parts.count < ahead, let part = nextPart() { parts.append(part) }
+    ahead = min(2 * Parallel.threads, ahead * 2)
+    guard parts.count > 1 else {
+      return try parts.first.map { (part) throws(Failure) in try read(part) }
+    }
+    var results = [Result<RecordBatch, Failure>?](repeating: nil, count: parts.count)
+    results.withUnsafeMutableBufferPointer { raw in
+      // Sendable proof: every block writes its own slots; this reader waits.
+      nonisolated(unsafe) let slots = raw
+      nonisolated(unsafe) let scan = self
+      let parts = parts
+      Parallel.forEach(count: parts.count, grain: 1) { block in
+        for i in block {
+          do throws(Failure) { slots[i] = .success(try scan.read(parts[i])) } catch { slots[i] = .failure(error) }
+        }
+      }
+    }
+    var batches: [RecordBatch] = []
+    for result in results {
+      guard let result else { throw Failure(.cancelled, "cancelled") }
+      batches.append(try result.get())
+    }
+    ready = batches[...]
+    return ready.popFirst()
+  }
+
+  private func read(_ part: (fragment: Int, rows: Range<Int>)) throws(Failure) -> RecordBatch {
+    try table.read(fragment: part.fragment, columns: columns, rows: .range(part.rows))
+  }
+
+  private func nextPart() -> (fragment: Int, rows: Range<Int>)? {
     while fragment < table.fragments.count {
       let rows = table.fragments[fragment].rowCount
       if row < rows {
-        let end = row + min(batchRows, rows - row)
-        let batch = try table.read(fragment: fragment, columns: columns, rows: .range(row..<end))
-        row = end
-        return batch
+        let part = row..<row + min(batchRows, rows - row)
+        row = part.upperBound
+        return (fragment, part)
       }
       fragment += 1
       row = 0

@@ -23,6 +23,9 @@ package struct WriteOptions: Sendable {
   package var maxRowsPerFile = 1 << 20
   /// `2.0`, `2.1` or `2.2`, for `create` and `overwrite`; an append keeps to the table's version.
   package var fileVersion = LanceFileVersion.default
+  /// `none`, `lz4`, `zstd` or `zstd:LEVEL` (1 to 22) for all columns that do not say otherwise in their metadata
+  /// (`lance-encoding:compression`), for `create` and `overwrite`; it is kept with the columns, so that appends follow it.
+  package var compression: String?
   /// Kept in the commit's transaction: who wrote it and why.
   package var properties: [String: String] = [:]
   /// The write takes place only on this version: when another one is the newest, it fails with `VERSION_CONFLICT`.
@@ -121,9 +124,10 @@ struct WritePlan {
       }
       target = .new
       readVersion = latest
-      do throws(Failure) { fields = try LanceSchema.fields(of: given) } catch {
-        throw error.context("table '\(location.name)'")
-      }
+      do throws(Failure) {
+        let plain = try LanceSchema.fields(of: given)
+        fields = try options.compression.map { (choice) throws(Failure) in try CompressionChoice.applied(choice, to: plain) } ?? plain
+      } catch { throw error.context("table '\(location.name)'") }
       // As it will be read: a dictionary column, for one, is stored as its values.
       schema = try LanceSchema.schema(of: fields, metadata: given.metadata)
       fileVersion = options.fileVersion

@@ -111,7 +111,7 @@ import Testing
     let batch = try RecordBatch(schema: schema, columns: [column])
     #expect(try written([batch], schema: schema, .v2_2).count < 400)
     let bytes = try written([batch], schema: schema, .v2_1)
-    #expect(bytes.count > 37_000)  // 2.1 knows no constants: 6 bits per value.
+    #expect(bytes.count > 1000 && bytes.count < 3000)  // 2.1 knows no constants: runs of 255 values.
     #expect(difference(column, try reader(bytes).read(rows: 0..<50_000).columns[0]) == nil)
   }
 

@@ -91,14 +91,7 @@ extension LanceTable {
     let wanted = try self.wanted(columns)
     return TableScan(
       table: self, columns: wanted.map(\.field.name), schema: Schema(wanted.map(\.field), metadata: schema.metadata),
-      batchRows: max(1, batchRows ?? usualBatchRows(wanted)))
-  }
-
-  /// Rows that take about 8 MiB, judged by the types, and for values of variable width by the size of the files.
-  private func usualBatchRows(_ wanted: [TableField]) -> Int {
-    let stored = ((try? byteCount()) ?? 0) / max(1, rowCount)
-    let bytes = wanted.reduce(8) { $0 + ($1.field.type.fixedRowBytes ?? (32 + 4 * stored)) }
-    return min(1 << 16, max(256, (8 << 20) / bytes))
+      batchRows: max(1, batchRows ?? self.batchRows(of: wanted.map(\.field.name)) / 2))
   }
 
   // MARK: parts
@@ -222,23 +215,6 @@ extension TableFragment {
       found = i
     }
     return found
-  }
-}
-
-extension DataType {
-  /// Bytes of one row; nil when rows differ.
-  fileprivate var fixedRowBytes: Int? {
-    switch self {
-    case .fixedSizeList(let item, let size): return item.type.fixedRowBytes.map { $0.multipliedReportingOverflow(by: size).partialValue & .max }
-    case .structure(let fields):
-      var total = 0
-      for field in fields {
-        guard let bytes = field.type.fixedRowBytes else { return nil }
-        total += bytes
-      }
-      return total
-    default: return bitWidth.map { ($0 + 7) / 8 }
-    }
   }
 }
 

@@ -23,7 +23,7 @@ function Frame:with(columns, value) end
 ---@return Frame
 function Frame:with_columns(columns, value) end
 
---- Rows for which the condition is true.
+--- Rows for which the condition is true: an expression, or SQL's words: where "label = 3 AND split = 'test'".
 ---@param condition? any
 ---@return Frame
 function Frame:where(condition) end
@@ -166,9 +166,9 @@ function Frame:item() end
 ---@return string
 function Frame:text(rows) end
 
---- Computes the rows and writes them to data set `output`: mode "create" (default), "append" or "overwrite". Gives rows, version, fragments and, per check, its counts.
+--- Computes the rows and writes them to data set `output`: mode "create" (default), "append", "overwrite", or "merge" with key columns: rows whose key is there take these values, the others are added. Gives rows, version, fragments, inserted, updated, deleted and, per check, its counts.
 ---@param output string
----@param opts? {mode?: string, progress?: function}
+---@param opts? {mode?: string, key?: any, progress?: function}
 ---@return table
 function Frame:write(output, opts) end
 
@@ -371,6 +371,11 @@ function Expr:starts_with(text) end
 ---@param text? any
 ---@return Expr
 function Expr:ends_with(text) end
+
+--- True where the string is like a pattern: % is any text, _ one character, \ takes the next as it is.
+---@param text? any
+---@return Expr
+function Expr:like(text) end
 
 --- Every `old` replaced by `new` (plain text).
 ---@param old string
@@ -597,6 +602,11 @@ function M.col(name) end
 ---@return Expr
 function M.lit(value) end
 
+--- Null of a type, such as "string".
+---@param type string
+---@return Expr
+function M.null(type) end
+
 --- A choice: df.when(cond, "a"):otherwise "b"; values that are strings are constants.
 ---@param condition Expr
 ---@param value? any
@@ -606,6 +616,11 @@ function M.when(condition, value) end
 --- Rows per group, in agg { n = df.count() }.
 ---@return Expr
 function M.count() end
+
+--- A condition, or a value, in SQL's words: df.sql_filter "label = 3 AND split IN ('train', 'test')". Knows AND OR NOT, = <> < <= > >=, IN, BETWEEN, LIKE, ILIKE, IS NULL, + - * / % ||, CAST, DATE, TIMESTAMP and functions such as lower, length, abs, round, coalesce.
+---@param text string
+---@return Expr
+function M.sql_filter(text) end
 
 --- The first value that is not null.
 ---@param ... any
@@ -620,7 +635,7 @@ function M.concat_str(parts, opts) end
 
 --- A data set of the lake by name (also name#version, name@tag or its path), or a .lance folder below a data root.
 ---@param name string
----@param opts? {version?: integer, tag?: string}
+---@param opts? {version?: integer, tag?: string, as_of?: string}
 ---@return Frame
 function M.read_lance(name, opts) end
 
@@ -636,7 +651,7 @@ function M.read_csv(path, opts) end
 ---@return Frame
 function M.read_jsonl(path, opts) end
 
---- A frame over lists, IDX files and tensors (these without a copy; more dimensions become fixed-size lists). Columns are ordered by name, or as `order` says.
+--- A frame over lists, IDX files (without a copy) and tensors (as they are now); more dimensions become fixed-size lists. Lists of integers give Int64, of floats Float64. Columns are ordered by name, or as `order` says.
 ---@param columns table<string, any>
 ---@param opts? {schema?: table, order?: string[]}
 ---@return Frame

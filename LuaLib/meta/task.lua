@@ -31,8 +31,12 @@ function M.ready(service) end
 ---@return boolean
 function M.cancelled() end
 
---- The task: id, name, attempt, started_at (RFC 3339).
+--- The task: id, name, attempt, started_at (RFC 3339), script, script_sha256, input, output.
 ---@return table
 function M.info() end
+
+--- The metric points so far: { name, value, step }, oldest first; a saved model keeps them as its curves.
+---@return table[]
+function M.points() end
 
 return M

@@ -1,5 +1,6 @@
 import Columnar
 import Core
+import Lake
 import LanceTable
 import Server
 import Testing

@@ -27,7 +27,7 @@ enum ErrorResponse {
   static func status(of code: Failure.Code) -> HTTPResponse.Status {
     switch code {
     case .invalidRequest, .invalidScript, .invalidParams, .invalidSchema, .invalidCursor, .invalidArgument, .invalidFilter,
-      .columnNotFound, .typeMismatch:
+      .columnNotFound, .typeMismatch, .shapeMismatch:
       .badRequest
     case .pathNotAllowed, .originNotAllowed: .forbidden
     case .datasetNotFound, .modelNotFound, .taskNotFound, .versionNotFound, .routeNotFound: .notFound

@@ -137,7 +137,7 @@ class Service:
             answer = connection.getresponse()
             text = answer.read()
             kind = answer.headers.get("Content-Type") or ""
-            return answer.status, json.loads(text) if "json" in kind and text else text.decode(errors="replace")
+            return answer.status, json.loads(text) if kind.startswith("application/json") and text else text.decode(errors="replace")
         finally:
             connection.close()
 

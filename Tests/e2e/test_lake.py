@@ -161,12 +161,12 @@ def test_upkeep_from_the_command_line(lake):
     moonlake(lake, "lake", "delete-rows", "kept", "--where", "id % 2 = 0")
     assert moonlake(lake, "lake", "verify", "kept", "--all-versions").startswith("kept: good, ")
     assert moonlake(lake, "lake", "doctor", "kept", "--json")["healthy"] is True
-    assert moonlake(lake, "lake", "compact", "kept").startswith("kept: version 3, 1 fragments became 1, 500 deleted rows dropped")
+    assert moonlake(lake, "lake", "compact", "kept").startswith("kept: version 4, 1 fragments became 1, 500 deleted rows dropped")
     assert lance.dataset(path).to_table()["id"].to_pylist() == list(range(1, 1000, 2))
-    assert moonlake(lake, "lake", "compact", "kept") == "kept: nothing to do, version 3\n"
+    assert moonlake(lake, "lake", "compact", "kept") == "kept: nothing to do, version 4\n"
     assert moonlake(lake, "lake", "cleanup", "kept", "--older-than", "0s", "--dry-run", "--json")["dry_run"] is True
     moonlake(lake, "lake", "cleanup", "kept", "--older-than", "0s")
-    assert [entry["version"] for entry in moonlake(lake, "lake", "versions", "kept", "--json")] == [3]
+    assert [entry["version"] for entry in moonlake(lake, "lake", "versions", "kept", "--json")] == [4]
     assert lance.dataset(path).count_rows() == 500
 
     [name] = os.listdir(path + "/data")

@@ -50,7 +50,7 @@ package final class LanceFileWriter {
   private var readyCount = 0
 
   /// Pages are encoded when this many are complete: enough for all cores, and few enough that memory stays bounded.
-  private static var readyPages: Int { 2 * Parallel.threads }
+  private static var readyPages: Int { Parallel.threads + 1 }
   /// Bytes of a page before encoding.
   static let pageBytes = 8 << 20
 

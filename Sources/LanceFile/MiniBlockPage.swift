@@ -202,10 +202,12 @@ struct MiniBlockPage: PageReader, @unchecked Sendable {  // Sendable: the pointe
   }
 
   private func sink(_ count: Int) throws(Failure) -> LeafSink {
+    // Stored bytes per value, doubled and a half where they are coded, and room for the last chunk's worst case: a guess that is a
+    // little too large costs less than growing, which may double the memory of every batch that somebody keeps.
     let total = max(1, starts[chunkCount].value)
-    let hint = chunks.count / total * count + 64
-    return try LeafSink(
-      indexShape ?? context.shape, capacity: count, listValidity: codec.listValidity, bytesHint: min(hint, chunks.count))
+    var hint = (chunks.count / total + 1) * count + 1024
+    if case .fsst = codec { hint = hint * 5 / 2 + (1 << 16) }
+    return try LeafSink(indexShape ?? context.shape, capacity: count, listValidity: codec.listValidity, bytesHint: hint)
   }
 
   /// Pages without lists: row = value = level.

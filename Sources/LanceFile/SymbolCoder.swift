@@ -52,15 +52,23 @@ struct SymbolCoder {
         long.withUnsafeBufferPointer { long in
           var at = 0
           let end = string.count
-          // Both tables are always asked, so that which one answers costs no branch.
+          // A branch that is guessed right lets the processor begin with the next symbol: faster than asking both tables.
           while at &+ 8 <= end {
             let word = base.loadUnaligned(fromByteOffset: at, as: UInt64.self)
             let candidate = long[SymbolCoder.place(word)]
+            if candidate.bytes == word & candidate.mask {
+              emit(Int(candidate.entry & 0xFF), UInt8(truncatingIfNeeded: word), Int(candidate.entry >> 8))
+              at &+= Int(candidate.entry >> 8)
+              continue
+            }
             let pair = short[Int(word & 0xFFFF)]
-            let entry = candidate.bytes == word & candidate.mask ? candidate.entry : pair
-            let length = Int(entry >> 8)
-            emit(length == 0 ? -1 : Int(entry & 0xFF), UInt8(truncatingIfNeeded: word), max(1, length))
-            at &+= max(1, length)
+            if pair >> 8 == 2 {
+              emit(Int(pair & 0xFF), UInt8(truncatingIfNeeded: word), 2)
+              at &+= 2
+            } else {
+              emit(pair == 0 ? -1 : Int(pair & 0xFF), UInt8(truncatingIfNeeded: word), 1)
+              at &+= 1
+            }
           }
           // The last bytes, with zeros behind the end: no symbol may reach beyond it.
           var word: UInt64 = 0

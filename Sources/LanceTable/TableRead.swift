@@ -85,13 +85,13 @@ extension LanceTable {
     return try found.take(positions.map { Int32(truncatingIfNeeded: lowerBound(distinct, $0)) })
   }
 
-  /// All rows of `columns` in order, `batchRows` at a time (nil: as many as take about 8 MiB, at most 65,536). Batches are read ahead
+  /// All rows of `columns` in order, `batchRows` at a time (nil: as many as take about 4 MiB, at most 16,384). Batches are read ahead
   /// on all cores.
   package func scan(columns: [String]? = nil, batchRows: Int? = nil) throws(Failure) -> any RecordBatchReader {
     let wanted = try self.wanted(columns)
     return TableScan(
       table: self, columns: wanted.map(\.field.name), schema: Schema(wanted.map(\.field), metadata: schema.metadata),
-      batchRows: max(1, batchRows ?? self.batchRows(of: wanted.map(\.field.name)) / 2))
+      batchRows: max(1, batchRows ?? self.batchRows(of: wanted.map(\.field.name)) / 4))
   }
 
   // MARK: parts

@@ -61,7 +61,8 @@ let house: [Room] = [
   Room(name: "ObjectStore", layer: 2, needs: ["Core"]),
   Room(name: "TestSupport", layer: 3, needs: ["ObjectStore", "Core"]),
   Room(
-    name: "ObjectStoreS3", layer: 3, needs: ["ObjectStore", "Core"], libraries: [.httpClient, .crypto, .nioCore, .nioPosix, .nioHTTP1]),
+    name: "ObjectStoreS3", layer: 3, needs: ["ObjectStore", "Core"],
+    libraries: [.httpClient, .crypto, .nioCore, .nioPosix, .nioHTTP1]),
   Room(name: "Compute", layer: 3, needs: ["Columnar", "Core"], isOptimised: true),
   Room(name: "LanceProto", layer: 3, libraries: [.protobuf], leavesOut: ["Protos"]),
   Room(

@@ -25,13 +25,15 @@ extension ArrayPage {
     let first = range.lowerBound / block
     let blocks = (range.upperBound + block - 1) / block - first
     let out = try Buffer(byteCount: blocks * block * bits / 8, zeroed: false)
-    Codec.unpack(base + first * FastLanes.packedByteCount(width: width), blocks: blocks, bits: bits, width: width, to: out.pointer)
+    Codec.unpack(
+      base + first * FastLanes.packedByteCount(width: width), blocks: blocks, bits: bits, width: width, to: out.pointer)
     return Column(type: shape.type, count: range.count, offset: range.lowerBound - first * block, buffers: [out])
   }
 
   /// Values back to back, least significant bit first; `signed` values are extended by their highest bit.
   static func packedBits(
-    _ bytes: UnsafeRawBufferPointer, width: UInt64, bits: UInt64, signed: Bool, _ shape: LeafShape, rows: Int, _ range: Range<Int>
+    _ bytes: UnsafeRawBufferPointer, width: UInt64, bits: UInt64, signed: Bool, _ shape: LeafShape, rows: Int,
+    _ range: Range<Int>
   ) throws(Failure) -> Column {
     let (width, bits) = try widths(bytes, width, bits, shape, stored: rows, "Bitpacked")
     let size = bits / 8
@@ -55,9 +57,15 @@ extension ArrayPage {
     guard let bits = shape.bitsPerRow, value.count == (bits + 7) / 8, !value.isEmpty else {
       throw Failure(.corruptData, "a constant of \(value.count) bytes for a column of type \(shape.type)")
     }
-    if bits == 1 { return Column(type: shape.type, count: range.count, buffers: [try Bitmap.filled(range.count, value[0] != 0)]) }
+    if bits == 1 {
+      return Column(type: shape.type, count: range.count, buffers: [try Bitmap.filled(range.count, value[0] != 0)])
+    }
     let out = try Buffer(byteCount: try Codec.product(range.count, value.count), zeroed: false)
-    for i in 0..<range.count { for (k, byte) in value.enumerated() { out.pointer.storeBytes(of: byte, toByteOffset: i * value.count + k, as: UInt8.self) } }
+    for i in 0..<range.count {
+      for (k, byte) in value.enumerated() {
+        out.pointer.storeBytes(of: byte, toByteOffset: i * value.count + k, as: UInt8.self)
+      }
+    }
     return shape.column(rows: range.count, buffers: [out], validity: shape.sizes.map { _ in nil })
   }
 }

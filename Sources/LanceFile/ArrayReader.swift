@@ -29,7 +29,9 @@ struct ArrayReader {
       let joined = parts.isEmpty ? try Column.nulls(shape.type, count: 0) : try Column.concatenate(parts, type: shape.type)
       if column.isBlob {
         // A null has the place (1, 0), an empty value (0, 0).
-        return try Blob.values(joined, file: file, reader.checksums, shape: path.shape) { (position) throws(Failure) in position == 0 }
+        return try Blob.values(joined, file: file, reader.checksums, shape: path.shape) { (position) throws(Failure) in
+          position == 0
+        }
       }
       if case .packedStructure = field.kind { return try field.unpack(joined) }
       return joined

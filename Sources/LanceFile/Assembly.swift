@@ -33,7 +33,9 @@ struct LeafPath: Sendable {
         }
         bits += width
       }
-      guard bits > 0 || isVariable else { throw Failure(.corruptData, "column '\(leaf.field.name)': a packed struct without members") }
+      guard bits > 0 || isVariable else {
+        throw Failure(.corruptData, "column '\(leaf.field.name)': a packed struct without members")
+      }
       shape = try LeafShape(isVariable ? .binary : .fixedSizeBinary(byteWidth: bits / 8))
     }
     var steps: [Step] = []

@@ -26,7 +26,8 @@ struct BlobPage: PageReader {
       throw Failure(.corruptData, "a blob page whose places are not plain")
     }
     var def: [UInt16] = []
-    let values = try Blob.values(places, file: context.file, context.checksums, shape: context.shape) { (position) throws(Failure) in
+    let values = try Blob.values(places, file: context.file, context.checksums, shape: context.shape) {
+      (position) throws(Failure) in
       let level = position >> 16
       guard position & 0xFFFF == 0, level <= UInt64(nesting.maxDef) else {
         throw Failure(.corruptData, "a missing blob with the position \(position)")

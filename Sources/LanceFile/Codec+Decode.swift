@@ -113,7 +113,8 @@ extension Codec {
       if let only, only.upperBound <= whole * FastLanes.blockSize || !tailIsPlain {
         for i in only {
           let (block, place) = i.quotientAndRemainder(dividingBy: FastLanes.blockSize)
-          Codec.pick(base + block * unit, bits: bits, width: width, place..<place + 1, to: out + block * FastLanes.blockSize * bits / 8)
+          Codec.pick(
+            base + block * unit, bits: bits, width: width, place..<place + 1, to: out + block * FastLanes.blockSize * bits / 8)
         }
         return ChunkValues(count: count, storage: .fixed(UnsafeRawPointer(out), bits: bits))
       }
@@ -177,7 +178,9 @@ extension Codec {
   }
 
   /// The packed values of an InlineBitpacking chunk and their width.
-  static func packedBlock(_ bytes: UnsafeRawBufferPointer, bits: Int, count: Int) throws(Failure) -> (UnsafeRawPointer, width: Int) {
+  static func packedBlock(_ bytes: UnsafeRawBufferPointer, bits: Int, count: Int) throws(Failure) -> (
+    UnsafeRawPointer, width: Int
+  ) {
     let size = bits / 8
     guard count <= FastLanes.blockSize, bytes.count >= size, let base = bytes.baseAddress else {
       throw Failure(.corruptData, "an InlineBitpacking chunk of \(count) values in \(bytes.count) bytes")

@@ -96,7 +96,8 @@ struct ConstantPage: PageReader {
       throw Failure(.corruptData, "a constant of \(count) parts for a column of type \(shape.type)")
     }
     var sink = try LeafSink(shape, capacity: 1)
-    try sink.append(ChunkValues(count: 1, storage: .variable(parts[1], offsets: offsets, width: parts[0].count / 2, nil)), 0..<1)
+    try sink.append(
+      ChunkValues(count: 1, storage: .variable(parts[1], offsets: offsets, width: parts[0].count / 2, nil)), 0..<1)
     return try sink.finish()
   }
 

@@ -97,6 +97,8 @@ extension SwiftProtobuf.Message {
   func encoded() throws(Failure) -> [UInt8] {
     var options = BinaryEncodingOptions()
     options.useDeterministicOrdering = true
-    do { return try serializedBytes(options: options) } catch { throw Failure(.internalError, "\(Self.self) cannot be written: \(error)") }
+    do { return try serializedBytes(options: options) } catch {
+      throw Failure(.internalError, "\(Self.self) cannot be written: \(error)")
+    }
   }
 }

@@ -63,14 +63,17 @@ extension PageEncoder {
   /// Chunks of rows compressed as a whole; nil when the field does not ask for it or it does not pay.
   /// `plainBits`: of a value without compression.
   func general(_ values: FlatValues, _ levels: Levels, rows: Int, plainBits: Int? = nil) throws(Failure) -> EncodedPage? {
-    guard let compression, case .fixed(let bits) = shape.storage, bits % 8 == 0, values.validity.allSatisfy({ $0 == nil }) else {
+    guard let compression, case .fixed(let bits) = shape.storage, bits % 8 == 0, values.validity.allSatisfy({ $0 == nil })
+    else {
       return nil
     }
     let plainBits = plainBits ?? bits * shape.factor
     let width = bits / 8 * shape.factor
     guard width < PageEncoder.generalChunkBytes else { return nil }
     let most = levels.rep.isEmpty ? PageEncoder.mostValues : 1024
-    guard let cuts = cut(values.rows, levels, most: most, { $0.count * width <= PageEncoder.generalChunkBytes }) else { return nil }
+    guard let cuts = cut(values.rows, levels, most: most, { $0.count * width <= PageEncoder.generalChunkBytes }) else {
+      return nil
+    }
     let compressor = try BlockCompressor(compression)
     func source(_ cut: Cut) -> UnsafeRawBufferPointer {
       UnsafeRawBufferPointer(start: values.base + cut.values.lowerBound * width, count: cut.values.count * width)
@@ -212,7 +215,8 @@ extension PageEncoder {
     _ source: UnsafeBufferPointer<T>, _ statistics: Statistics, _ levels: Levels, rows: Int
   ) throws(Failure) -> EncodedPage? {
     let block = FastLanes.blockSize
-    guard let cuts = cut(source.count, levels, most: block, onlyWhole: true, { _ in true }), cuts.count == statistics.widths.count
+    guard let cuts = cut(source.count, levels, most: block, onlyWhole: true, { _ in true }),
+      cuts.count == statistics.widths.count
     else { return nil }
     return try packed(source, cuts, levels, widths: statistics.widths, rows: rows, dictionary: nil)
   }

@@ -162,7 +162,8 @@ struct FullZipPage: PageReader, @unchecked Sendable {  // Sendable: the pointers
       if valueSize != nil {
         try sink.append(row: base + place.offset, validityBytes: validityBytes)
       } else if let rowBytes {
-        try append(compressed: UnsafeRawBufferPointer(start: base + place.offset, count: place.count), rowBytes, to: &sink, scratch)
+        try append(
+          compressed: UnsafeRawBufferPointer(start: base + place.offset, count: place.count), rowBytes, to: &sink, scratch)
       } else {
         try append(UnsafeRawBufferPointer(start: base + place.offset, count: place.count), codec, to: &sink, scratch)
       }
@@ -198,7 +199,9 @@ struct FullZipPage: PageReader, @unchecked Sendable {  // Sendable: the pointers
   }
 
   /// One packed row, rewritten for `FieldNode.unpack`: fixed-width members as they are, others as u32 length and plain bytes.
-  private func append(packed row: UnsafeRawBufferPointer, _ members: [Codec.PackedMember], to sink: inout LeafSink, _ scratch: Scratch)
+  private func append(
+    packed row: UnsafeRawBufferPointer, _ members: [Codec.PackedMember], to sink: inout LeafSink, _ scratch: Scratch
+  )
     throws(Failure)
   {
     var reader = ByteReader(row, what: "packed row")
@@ -225,7 +228,9 @@ struct FullZipPage: PageReader, @unchecked Sendable {  // Sendable: the pointers
         } else {
           plain = try FullZipPage.plain(value, member.codec, scratch)
         }
-        guard let size = UInt32(exactly: plain.count) else { throw Failure(.corruptData, "a packed member of \(plain.count) bytes") }
+        guard let size = UInt32(exactly: plain.count) else {
+          throw Failure(.corruptData, "a packed member of \(plain.count) bytes")
+        }
         out.write(size)
         out.write(plain)
       }

@@ -232,10 +232,12 @@ struct MiniBlockPage: PageReader, @unchecked Sendable {  // Sendable: the pointe
           scratch.reset()
           // When only a few rows of the chunk are wanted, single values are decoded.
           let ahead = r + MiniBlockPage.fewRows
-          let isFew = part.count <= MiniBlockPage.fewRows && (ahead >= ranges.count || ranges[ahead].lowerBound >= first + count)
+          let isFew =
+            part.count <= MiniBlockPage.fewRows && (ahead >= ranges.count || ranges[ahead].lowerBound >= first + count)
           try find(i, &parts)
           if let def, let bytes = parts.def {
-            guard case .fixed(let base, let bits) = try def.block(bytes, count: count, only: isFew ? part : nil, scratch).storage,
+            guard
+              case .fixed(let base, let bits) = try def.block(bytes, count: count, only: isFew ? part : nil, scratch).storage,
               bits == 16 || bits == 8
             else { throw Failure(.corruptData, "levels that are no numbers of 8 or 16 bits") }
             (chunkLevels, levelBits) = (base, bits)

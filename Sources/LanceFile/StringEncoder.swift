@@ -101,10 +101,15 @@ extension PageEncoder {
   }
 
   /// Strings shorter than `wide`, coded with `table` where there is one; nil when lists do not fit.
-  private func miniBlock(_ strings: Strings, _ levels: Levels, rows: Int, _ table: SymbolTable? = nil) throws(Failure) -> EncodedPage? {
-    guard let cuts = cuts(strings, levels, most: PageEncoder.mostValues, bytes: PageEncoder.stringChunkBytes) else { return nil }
+  private func miniBlock(_ strings: Strings, _ levels: Levels, rows: Int, _ table: SymbolTable? = nil) throws(Failure)
+    -> EncodedPage?
+  {
+    guard let cuts = cuts(strings, levels, most: PageEncoder.mostValues, bytes: PageEncoder.stringChunkBytes) else {
+      return nil
+    }
     return try miniBlock(
-      cuts, levels, items: strings.count, rows: rows, bufferCount: 1, capacity: bound(strings, 0..<strings.count), variable(table)
+      cuts, levels, items: strings.count, rows: rows, bufferCount: 1, capacity: bound(strings, 0..<strings.count),
+      variable(table)
     ) { (cut, writer) throws(Failure) in
       try writer.buffer(bound(strings, cut.values)) { (place) throws(Failure) in fill(place, strings, cut.values) }
     }
@@ -143,7 +148,9 @@ extension PageEncoder {
     guard width == 8 || head + total <= Int(Int32.max) else { return nil }
     // Not smaller than the text itself, as for very short strings: no dictionary.
     let bits = max(1, Int.bitWidth - (count - 1).leadingZeroBitCount)
-    guard strings.count * bits / 8 + head + total < strings.byteCount(0..<strings.count) + strings.count * width / 2 else { return nil }
+    guard strings.count * bits / 8 + head + total < strings.byteCount(0..<strings.count) + strings.count * width / 2 else {
+      return nil
+    }
     // u32 bits of an offset, u32 start of the bytes, offsets counted from 0, bytes (all u64 for 64-bit offsets).
     var items = try GrowingBytes(capacity: head + total)
     func put(_ value: Int) throws(Failure) {

@@ -6,7 +6,9 @@ import Testing
 
 /// The writer's choice of encodings: what is smaller is chosen, comes back the same, and the same rows give the same bytes.
 @Suite struct EncodingTests {
-  private func file(_ column: Column, _ version: LanceFileVersion = .default, _ metadata: [String: String] = [:]) throws -> [UInt8] {
+  private func file(_ column: Column, _ version: LanceFileVersion = .default, _ metadata: [String: String] = [:]) throws
+    -> [UInt8]
+  {
     let schema = Schema([Field("v", column.type, metadata: metadata)])
     let batch = try RecordBatch(schema: Schema([Field("v", column.type)]), columns: [column])
     return try written([batch], schema: schema, version)
@@ -23,7 +25,9 @@ import Testing
     let all = try reader.read(rows: 0..<n).columns[0]
     try all.validated(place)
     #expect(difference(column, all) == nil, "\(place)")
-    for rows in [Array(stride(from: 0, to: n, by: 3)), Array(stride(from: 7, to: n, by: 811)), [0], [n - 1], [n / 2, n / 2 + 1]] {
+    for rows in [
+      Array(stride(from: 0, to: n, by: 3)), Array(stride(from: 7, to: n, by: 811)), [0], [n - 1], [n / 2, n / 2 + 1],
+    ] {
       let some = try reader.take(rows: rows).columns[0]
       try some.validated(place)
       #expect(difference(try column.take(rows.map { Int32($0) }), some) == nil, "\(place), rows \(rows.prefix(5))")
@@ -43,7 +47,9 @@ import Testing
   func runsAreStoredOnce(_ version: LanceFileVersion, _ withNulls: Bool) throws {
     for (type, width) in [(DataType.int64, 8), (.int32, 4), (.int16, 2), (.int8, 1), (.float64, 8), (.float32, 4)] {
       var values: [UInt8] = []
-      for i in 0..<Self.n { for k in 0..<width { values.append(UInt8(truncatingIfNeeded: (i / 700 * 0x9E37_79B9) >> (8 * k) | 0x80)) } }
+      for i in 0..<Self.n {
+        for k in 0..<width { values.append(UInt8(truncatingIfNeeded: (i / 700 * 0x9E37_79B9) >> (8 * k) | 0x80)) }
+      }
       var column = Column(type: type, count: Self.n, buffers: [try Buffer(values)])
       if withNulls { column = try nulls(column) }
       let size = try size(column, version, [:], "\(type) in runs, \(version)")
@@ -86,10 +92,12 @@ import Testing
     _ = try size(odd, version, [:], "odd text, \(version)")
     var random = Samples.Random(state: 9)
     let words = ["the ", "quick ", "brown ", "fox ", "\u{0}\u{0}\u{0}", "ÿ", "日本"]
-    let short = try Column.utf8((0..<Self.n).map { _ in (0..<random.next() % 6).map { _ in words[Int(random.next() % 7)] }.joined() })
+    let short = try Column.utf8(
+      (0..<Self.n).map { _ in (0..<random.next() % 6).map { _ in words[Int(random.next() % 7)] }.joined() })
     _ = try size(short, version, [:], "short text, \(version)")
     // Bytes without a pattern stay as they are.
-    let noise = try Column.utf8((0..<Self.n).map { _ in String((0..<10).map { _ in Character(Unicode.Scalar(UInt8(random.next() % 128))) }) })
+    let noise = try Column.utf8(
+      (0..<Self.n).map { _ in String((0..<10).map { _ in Character(Unicode.Scalar(UInt8(random.next() % 128))) }) })
     #expect(try size(noise, version, [:], "noise") < Self.n * 15)
   }
 
@@ -148,7 +156,8 @@ import Testing
 
   @Test func aTableOptionReachesAllLeaves() throws {
     let schema = Schema([
-      Field("a", .int64), Field("b", .list(Field("item", .utf8))), Field("c", .utf8, metadata: ["lance-encoding:compression": "none"]),
+      Field("a", .int64), Field("b", .list(Field("item", .utf8))),
+      Field("c", .utf8, metadata: ["lance-encoding:compression": "none"]),
     ])
     let fields = try CompressionChoice.applied("zstd:9", to: try LanceSchema.fields(of: schema))
     let texts = fields.map { field in field.metadata.mapValues { String(decoding: $0, as: UTF8.self) } }

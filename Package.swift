@@ -91,8 +91,8 @@ let house: [Room] = [
   Room(
     name: "LuaData", layer: 8,
     needs: [
-      "LuaHost", "DataFrames", "LanceIndex", "Engine", "Plan", "Compute", "Lake", "LanceTable", "Columnar", "ObjectStore",
-      "Core",
+      "LuaHost", "DataFrames", "LanceIndex", "Engine", "Plan", "Compute", "Lake", "LanceTable", "LanceFile", "Columnar",
+      "ObjectStore", "Core",
     ]),
   Room(name: "LuaSystem", layer: 7, needs: ["LuaHost", "CZlib", "Core"], libraries: [.crypto]),
   Room(

@@ -23,7 +23,7 @@ extension Frame {
   /// - Parameter key: for `merge`, whose rows are all held in memory: rows of the table with the same key take the frame's values, the
   ///   others are added.
   package func write(
-    to location: TableLocation, mode: WriteMode, key: [String] = [], options: ChangeOptions = ChangeOptions(),
+    to location: TableLocation, mode: WriteMode, key: [String] = [], options: WriteOptions = WriteOptions(),
     progress: ((Int, Int?) throws(Failure) -> Void)? = nil
   ) throws(Failure) -> WriteReport {
     let execution = try batches()
@@ -32,7 +32,7 @@ extension Frame {
       guard key.isEmpty else {
         throw Failure(.invalidArgument, "a key is only for mode 'merge', not for '\(mode.rawValue)'")
       }
-      let table = try LanceTable.write(reader, to: location, mode: mode, options: WriteOptions(options))
+      let table = try LanceTable.write(reader, to: location, mode: mode, options: options)
       return WriteReport(
         rows: reader.rows, version: table.version, fragments: table.fragments.count, checks: execution.checks,
         inserted: reader.rows, updated: 0, deleted: 0)
@@ -48,16 +48,17 @@ extension Frame {
   }
 
   /// An upsert into a table, which is made when there is none.
-  private func merged(into location: TableLocation, key: [String], _ options: ChangeOptions) throws(Failure) -> ChangeReport {
+  private func merged(into location: TableLocation, key: [String], _ options: WriteOptions) throws(Failure) -> ChangeReport {
     if try !LanceTable.exists(location) {
       // A key that stands twice is an error here too.
       let source = try MergeSource(self, key: key, columns: [])
       do throws(Failure) {
-        let table = try LanceTable.write(try batches(), to: location, mode: .create, options: WriteOptions(options))
+        let table = try LanceTable.write(try batches(), to: location, mode: .create, options: options)
         return ChangeReport(version: table.version, inserted: source.batch.count)
       } catch { guard error.code == .alreadyExists else { throw error } }
     }
-    return try location.merge(self, key: key, options: options)
+    try options.checkRowsOnly(try LanceTable(location))
+    return try location.merge(self, key: key, options: ChangeOptions(options))
   }
 }
 

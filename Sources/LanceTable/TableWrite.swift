@@ -21,10 +21,10 @@ package enum WriteMode: String, Sendable, CaseIterable {
 package struct WriteOptions: Sendable {
   /// Rows of one data file, and so of one fragment.
   package var maxRowsPerFile = 1 << 20
-  /// `2.0`, `2.1` or `2.2`, for `create` and `overwrite`; an append keeps to the table's version.
-  package var fileVersion = LanceFileVersion.default
+  /// `2.0`, `2.1` or `2.2`, for `create` and `overwrite`; an append keeps to the table's, and fails when another one is given.
+  package var fileVersion: LanceFileVersion?
   /// `none`, `lz4`, `zstd` or `zstd:LEVEL` (1 to 22) for all columns that do not say otherwise in their metadata
-  /// (`lance-encoding:compression`), for `create` and `overwrite`; it is kept with the columns, so that appends follow it.
+  /// (`lance-encoding:compression`), for `create` and `overwrite`; it is kept with the columns, so that appends follow it. With an append it is an error.
   package var compression: String?
   /// Kept in the commit's transaction: who wrote it and why.
   package var properties: [String: String] = [:]
@@ -33,7 +33,25 @@ package struct WriteOptions: Sendable {
 
   package init() {}
 
-  package init(_ options: ChangeOptions) {
+  /// - Throws: `INVALID_ARGUMENT` when something is given that was chosen when `table` was made.
+  package func checkRowsOnly(_ table: LanceTable) throws(Failure) {
+    if let compression {
+      throw Failure(
+        .invalidArgument,
+        "compression '\(compression)' is for a new table or mode 'overwrite'; rows added to table '\(table.name)' are stored as it says")
+    }
+    if let fileVersion, table.fileVersion != fileVersion.rawValue {
+      throw Failure(
+        .invalidArgument,
+        "file version \(fileVersion.rawValue) is for a new table or mode 'overwrite'; table '\(table.name)' has \(table.fileVersion)")
+    }
+  }
+}
+
+extension ChangeOptions {
+  /// What a write and a change have in common.
+  package init(_ options: WriteOptions) {
+    self.init()
     maxRowsPerFile = options.maxRowsPerFile
     properties = options.properties
     ifVersion = options.ifVersion
@@ -111,6 +129,7 @@ struct WritePlan {
     case .append:
       let base = try LanceTable(location)
       try FeatureFlags.checkWritable(base.manifest, table: name)
+      try options.checkRowsOnly(base)
       let columns = try WritePlan.columns(of: base, for: given)
       target = .append(base)
       readVersion = base.version
@@ -130,7 +149,7 @@ struct WritePlan {
       } catch { throw error.context("table '\(location.name)'") }
       // As it will be read: a dictionary column, for one, is stored as its values.
       schema = try LanceSchema.schema(of: fields, metadata: given.metadata)
-      fileVersion = options.fileVersion
+      fileVersion = options.fileVersion ?? .default
     case .merge:
       throw Failure(.invalidArgument, "table '\(location.name)': a merge needs a key, and rows that are compared by it")
     }

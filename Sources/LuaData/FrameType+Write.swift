@@ -1,6 +1,7 @@
 import Core
 import DataFrames
 import Engine
+import LanceFile
 import LanceTable
 import LuaHost
 import Plan
@@ -9,8 +10,8 @@ import Plan
 extension LuaFrame {
   static let writing: [Fn] = [
     Fn(
-      "write", "fun(self: Frame, output: string, opts?: {mode?: string, key?: any, progress?: function}): table",
-      "Computes the rows and writes them to data set `output`: mode \"create\" (default), \"append\", \"overwrite\", or \"merge\" with key columns: rows whose key is there take these values, the others are added. Gives rows, version, fragments, inserted, updated, deleted and, per check, its counts."
+      "write", "fun(self: Frame, output: string, opts?: {mode?: string, key?: any, compression?: string, max_rows_per_file?: integer, data_storage_version?: string, progress?: function}): table",
+      "Computes the rows and writes them to data set `output`: mode \"create\" (default), \"append\", \"overwrite\", or \"merge\" with key columns: rows whose key is there take these values, the others are added. For a new or replaced data set: compression of its values (\"none\", \"lz4\", \"zstd\" or \"zstd:LEVEL\", which appends follow) and data_storage_version (\"2.0\", \"2.1\", \"2.2\"). Gives rows, version, fragments, inserted, updated, deleted and, per check, its counts."
     ) { call in
       let output = try call.string(2)
       let options = try call.options(3)
@@ -18,6 +19,7 @@ extension LuaFrame {
       let key = try options.strings("key") ?? []
       if mode == .merge, key.isEmpty { throw options.bad("key", "must name the columns that tell rows apart") }
       let report = try options.function("progress")
+      let written = try writeOptions(options)
       let location = try LuaLake.output(call, output)
       // The callback runs on this thread, between batches.
       var progress: ((Int, Int?) throws(Failure) -> Void)?
@@ -25,9 +27,19 @@ extension LuaFrame {
         let state = call.state
         progress = { (done: Int, total: Int?) throws(Failure) in try callProgress(report, state, done, total) }
       }
-      return push(call, try call.selfFrame().write(to: location, mode: mode, key: key, progress: progress))
+      return push(call, try call.selfFrame().write(to: location, mode: mode, key: key, options: written, progress: progress))
     }
   ]
+
+  private static func writeOptions(_ given: borrowing Options) throws(Failure) -> WriteOptions {
+    var options = WriteOptions()
+    options.compression = try given.string("compression")
+    options.maxRowsPerFile = try given.integer("max_rows_per_file", in: 1...Int.max) ?? options.maxRowsPerFile
+    options.fileVersion = try given.choice("data_storage_version", LanceFileVersion.allCases.map(\.rawValue)).flatMap {
+      LanceFileVersion(rawValue: $0)
+    }
+    return options
+  }
 
   /// What a write did, as a table.
   static func push(_ call: borrowing Call, _ written: WriteReport) -> Int32 {

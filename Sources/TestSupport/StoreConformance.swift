@@ -207,11 +207,5 @@ package enum StoreConformance {
   }
 }
 
-/// The failure that `body` throws; nil when it throws none.
-package func failure(_ body: () throws -> Void) -> Failure? {
-  do { try body() } catch { return error as? Failure }
-  return nil
-}
-
 /// A buffer as UTF-8 text.
 package func text(_ buffer: Buffer) -> String { String(decoding: buffer.array(), as: UTF8.self) }

@@ -1,5 +1,7 @@
 // Room TestSupport: what the tests of several rooms share. No program links it.
 //
+//   Fixtures            folders, failures, the repository
+//   PythonScript        commands of Tests/interop in a Python with the official library
 //   StoreConformance    the rules of `ObjectStore`, for every store
 //   FaultPlan           says which call fails
 //   FaultyStore         an object store whose n-th call fails

@@ -5,6 +5,7 @@ import DataFrames
 import LanceTable
 import ObjectStore
 import Plan
+import TestSupport
 import Testing
 
 /// A table of people in fragments of three rows.
@@ -16,7 +17,7 @@ private func people(_ store: any ObjectStore = MemoryStore(), rowsPerFile: Int =
     ("age", try Column.int32([30, 41, nil, 22, 55, 30, 18, 70])),
     ("score", try Column.float32([1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5])),
   ])
-  var options = ChangeOptions()
+  var options = WriteOptions()
   options.maxRowsPerFile = rowsPerFile
   _ = try frame.write(to: location, mode: .create, options: options)
   return location
@@ -26,11 +27,6 @@ private func people(_ store: any ObjectStore = MemoryStore(), rowsPerFile: Int =
 private func rows(_ location: TableLocation, _ version: TableVersion = .latest) throws -> [String] {
   let batch = try Frame(LanceSource(LanceTable(location, version: version))).sort([SortKey(.column("id"))]).collect()
   return (0..<batch.count).map { i in batch.columns.map { $0.json(i).text() }.joined(separator: " ") }
-}
-
-private func failure(_ body: () throws -> Void) -> Failure? {
-  do { try body() } catch { return error as? Failure }
-  return nil
 }
 
 private func col(_ name: String) -> Expr { .column(name) }

@@ -5,6 +5,7 @@ import Lake
 import LanceTable
 import ObjectStore
 import Synchronization
+import TestSupport
 import Testing
 
 /// A store in memory that behaves like a bucket: folders cannot be moved in one step. `failsToDelete` is a crash in a deletion.

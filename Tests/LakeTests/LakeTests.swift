@@ -4,18 +4,8 @@ import Glibc
 import Lake
 import LanceTable
 import ObjectStore
+import TestSupport
 import Testing
-
-func temporaryFolder() -> String {
-  let path = "/tmp/moonlake-test-\(getpid())-\(randomUUID())"
-  mkdir(path, 0o755)
-  return path
-}
-
-func failure(_ body: () throws -> Void) -> Failure? {
-  do { try body() } catch { return error as? Failure }
-  return nil
-}
 
 /// A reader over `count` rows as the contract's example has them.
 func sample(_ count: Int) throws -> InMemoryReader {

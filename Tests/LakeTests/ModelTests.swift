@@ -3,6 +3,7 @@ import Core
 import Lake
 import LanceTable
 import ObjectStore
+import TestSupport
 import Testing
 
 @Suite("Models")

@@ -26,12 +26,6 @@ func written(_ batches: [RecordBatch], schema: Schema, _ version: LanceFileVersi
   return sink.bytes
 }
 
-/// The failure that `body` throws; nil when it throws none.
-func failure(_ body: () throws -> Void) -> Failure? {
-  do { try body() } catch { return error as? Failure }
-  return nil
-}
-
 /// The same file as another writer would leave it: the footer counts one global buffer less, and the checksums have lost their mark.
 func withoutChecksums(_ file: [UInt8]) -> [UInt8] {
   var file = file

@@ -4,6 +4,7 @@ import Core
 import LanceIndex
 import LanceTable
 import ObjectStore
+import TestSupport
 import Testing
 
 /// A comparison of a column with one value, as a question and as the plain answer.

@@ -7,21 +7,6 @@ import LanceTable
 import ObjectStore
 import Testing
 
-let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-  .deletingLastPathComponent().path
-
-/// A new directory below /tmp.
-func temporaryFolder() -> String {
-  let path = "/tmp/moonlake-test-\(getpid())-\(randomUUID())"
-  mkdir(path, 0o755)
-  return path
-}
-
-func failure(_ body: () throws -> Void) -> Failure? {
-  do { try body() } catch { return error as? Failure }
-  return nil
-}
-
 /// Vectors around a few centres, the same for the same seed.
 struct Cloud {
   let dim: Int

@@ -3,6 +3,7 @@ import Core
 import LanceIndex
 import LanceTable
 import ObjectStore
+import TestSupport
 import Testing
 
 @Suite("Vector indices")

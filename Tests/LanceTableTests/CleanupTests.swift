@@ -2,6 +2,7 @@ import Columnar
 import Core
 import LanceTable
 import ObjectStore
+import TestSupport
 import Testing
 
 @Suite("Cleanup") struct CleanupTests {

@@ -4,6 +4,7 @@ import Foundation
 import LanceProto
 import LanceTable
 import ObjectStore
+import TestSupport
 import Testing
 
 /// Every operation (rows) that is ready to commit when every other operation (columns) has just been committed: does it go on top, must

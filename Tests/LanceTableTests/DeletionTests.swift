@@ -1,5 +1,6 @@
 import Core
 import LanceTable
+import TestSupport
 import Testing
 
 @Suite("Deleted rows")

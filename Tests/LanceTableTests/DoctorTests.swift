@@ -3,6 +3,7 @@ import Core
 import LanceProto
 import LanceTable
 import ObjectStore
+import TestSupport
 import Testing
 
 @Suite("Doctor") struct DoctorTests {

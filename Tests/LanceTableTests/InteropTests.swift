@@ -4,16 +4,17 @@ import Foundation
 import LanceFile
 import LanceTable
 import ObjectStore
+import TestSupport
 import Testing
 
 /// Tables exchanged with the official library in both directions. Needs `MOONLAKE_PYTHON` with pylance 14.0.2
 /// (Tests/requirements.txt; `make test` sets it).
-@Suite("Interop with pylance", .enabled(if: Python.path != nil, "MOONLAKE_PYTHON is not set"))
+@Suite("Interop with pylance", .enabled(if: PythonScript.interpreter != nil, "MOONLAKE_PYTHON is not set"))
 struct InteropTests {
   /// A table in a new directory, its path for Python, and a Python.
-  func place() throws -> (location: TableLocation, path: String, python: Python) {
+  func place() throws -> (location: TableLocation, path: String, python: PythonScript) {
     let store = try LocalStore(root: temporaryFolder())
-    return (TableLocation(store, "t.lance"), store.root + "/t.lance", try Python())
+    return (TableLocation(store, "t.lance"), store.root + "/t.lance", try PythonScript("lance_table"))
   }
   func options(_ rows: Int, _ version: LanceFileVersion = .default) -> WriteOptions {
     var options = WriteOptions()
@@ -41,11 +42,11 @@ struct InteropTests {
     #expect(try SampleRows.difference(LanceTable(location), ids) == nil)
     try LanceTable.write(SampleRows.reader([2000, 2001]), to: location, mode: .append)
     ids += [2000, 2001]
-    try python.run("check", path, Python.ranges(ids))
+    try python.run("check", path, PythonScript.ranges(ids))
     try python.run("compact", path)
     #expect(try SampleRows.difference(LanceTable(location), ids) == nil)
     try LanceTable.write(SampleRows.reader([3000]), to: location, mode: .append)
-    try python.run("check", path, Python.ranges(ids + [3000]))
+    try python.run("check", path, PythonScript.ranges(ids + [3000]))
     #expect(try location.versionList().compactMap(\.operation).count == LanceTable(location).version)
     // Overwritten by us, then by them.
     try LanceTable.write(SampleRows.reader(Array(10..<20)), to: location, mode: .overwrite)
@@ -88,7 +89,7 @@ struct InteropTests {
     // Their delete ran on version 1, which has no row 100.
     let ids = Array(0..<60).filter { $0 != 3 } + Array(100...104)
     #expect(try SampleRows.difference(LanceTable(location), ids) == nil)
-    try python.run("check", path, Python.ranges(ids))
+    try python.run("check", path, PythonScript.ranges(ids))
   }
 
   @Test func bothAppendAtOnce() throws {
@@ -149,68 +150,7 @@ struct InteropTests {
   }
 }
 
-/// One interpreter (of `MOONLAKE_PYTHON`) that runs commands of a script in Tests/interop.
-final class Python {
-  static let path = ProcessInfo.processInfo.environment["MOONLAKE_PYTHON"].flatMap { $0.isEmpty ? nil : $0 }
-
-  private let process = Process()
-  private let input = Pipe()
-  private let output = Pipe()
-  private var rest = Data()
-  private var last = ""
-
-  init(_ script: String = "lance_table") throws {
-    process.executableURL = URL(fileURLWithPath: Python.path ?? "")
-    process.arguments = [repository + "/Tests/interop/\(script).py"]
-    process.standardInput = input
-    process.standardOutput = output
-    try process.run()
-  }
-
-  deinit {
-    try? input.fileHandleForWriting.close()
-    process.waitUntilExit()
-  }
-
-  /// Begins a command.
-  func send(_ command: String...) throws { try send(command.map { .string($0) }) }
-
-  private func send(_ command: [JSONValue]) throws {
-    let line = JSONValue.array(command).utf8()
-    last = String(decoding: line, as: UTF8.self)
-    try input.fileHandleForWriting.write(contentsOf: line + [10])
-  }
-
-  /// The result of the last command. A failed one is an error with Python's traceback.
-  func answer() throws -> JSONValue {
-    while true {
-      if let end = rest.firstIndex(of: 10) {
-        let line = [UInt8](rest[..<end])
-        rest = Data(rest[(end + 1)...])
-        let answer = try JSONValue(parsing: line)
-        if let error = answer["error"]?.stringValue {
-          throw Failure(.internalError, "\(last): \(error)")
-        }
-        return answer["result"] ?? .null
-      }
-      let more = output.fileHandleForReading.availableData
-      guard !more.isEmpty else { throw Failure(.internalError, "\(last): Python ended") }
-      rest.append(more)
-    }
-  }
-
-  /// Runs a command to its end.
-  @discardableResult
-  func run(_ command: String...) throws -> JSONValue {
-    try send(command.map { .string($0) })
-    return try answer()
-  }
-  @discardableResult
-  func call(_ command: JSONValue...) throws -> JSONValue {
-    try send(command)
-    return try answer()
-  }
-
+extension PythonScript {
   /// `0-9,12`.
   static func ranges(_ ids: [Int]) -> String {
     var parts: [(Int, Int)] = []

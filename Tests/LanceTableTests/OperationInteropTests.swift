@@ -5,6 +5,7 @@ import LanceFile
 import LanceProto
 import LanceTable
 import ObjectStore
+import TestSupport
 import Testing
 
 /// Rows as Tests/interop/lance_operations.py makes them.
@@ -118,17 +119,17 @@ enum OperationRows {
   }
 }
 
-@Suite("Operations beside the official library", .enabled(if: Python.path != nil))
+@Suite("Operations beside the official library", .enabled(if: PythonScript.interpreter != nil))
 struct OperationInteropTests {
-  private func place() throws -> (store: LocalStore, location: TableLocation, path: String, python: Python) {
+  private func place() throws -> (store: LocalStore, location: TableLocation, path: String, python: PythonScript) {
     let folder = temporaryFolder()
     let store = try LocalStore(root: folder)
-    return (store, TableLocation(store, "t.lance"), folder + "/t.lance", try Python("lance_operations"))
+    return (store, TableLocation(store, "t.lance"), folder + "/t.lance", try PythonScript("lance_operations"))
   }
 
   /// They read the same as we do; the answer is theirs.
   @discardableResult
-  private func agree(_ location: TableLocation, _ path: String, _ python: Python, _ what: String) throws -> JSONValue {
+  private func agree(_ location: TableLocation, _ path: String, _ python: PythonScript, _ what: String) throws -> JSONValue {
     let theirs = try python.call("content", .string(path))
     #expect(theirs["rows"] == (try OperationRows.content(LanceTable(location))), "after \(what)")
     return theirs
@@ -166,7 +167,7 @@ struct OperationInteropTests {
 
   /// Two tables alike; on one both commits are theirs, on the other one is ours. The outcome is the same, and the rows are.
   private func compare(
-    _ python: Python, _ path: String, _ location: TableLocation, first: String, second: String, isOursSecond: Bool,
+    _ python: PythonScript, _ path: String, _ location: TableLocation, first: String, second: String, isOursSecond: Bool,
     _ mixed: (String) throws -> String
   ) throws {
     func fresh(_ path: String) throws {

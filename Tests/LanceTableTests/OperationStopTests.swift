@@ -2,6 +2,7 @@ import Columnar
 import Core
 import LanceTable
 import ObjectStore
+import TestSupport
 import Testing
 
 /// Operations that are asked to stop half way: nothing has changed, nothing is left behind.

@@ -3,6 +3,7 @@ import Core
 import Foundation
 import LanceTable
 import ObjectStore
+import TestSupport
 import Testing
 
 /// Several processes on one table: this test program starts itself again as the writers.

@@ -4,6 +4,7 @@ import LanceProto
 import LanceTable
 import ObjectStore
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite("Reading tables")

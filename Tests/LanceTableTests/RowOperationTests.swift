@@ -5,6 +5,7 @@ import LanceProto
 import LanceTable
 import ObjectStore
 import SwiftProtobuf
+import TestSupport
 import Testing
 
 @Suite("Deleting and updating rows")
@@ -141,7 +142,8 @@ struct RowOperationTests {
     #expect(try LanceTable(location).file.transaction?.properties == ["message": "cleaned"])
     let error = failure { _ = try location.delete(where: RowOperationTests.filter { $0 == 2 }, options: options) }
     #expect(error?.code == .versionConflict && error?.message == "table 't' is at version 2, not 1")
-    var write = WriteOptions(options)
+    var write = WriteOptions()
+    write.ifVersion = 1
     for mode in [WriteMode.append, .overwrite] {
       let late = failure { try LanceTable.write(SampleRows.reader([1]), to: location, mode: mode, options: write) }
       #expect(late?.message == "table 't' is at version 2, not 1")

@@ -5,24 +5,8 @@ import LanceFile
 import LanceProto
 import LanceTable
 import ObjectStore
+import TestSupport
 import Testing
-
-/// Where the repository is, found from this file.
-let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-  .deletingLastPathComponent().path
-
-/// A new directory below /tmp.
-func temporaryFolder() -> String {
-  let path = "/tmp/moonlake-test-\(getpid())-\(randomUUID())"
-  mkdir(path, 0o755)
-  return path
-}
-
-/// The failure that `body` throws; nil when it throws none.
-func failure(_ body: () throws -> Void) -> Failure? {
-  do { try body() } catch { return error as? Failure }
-  return nil
-}
 
 /// A table of Tests/golden/lance, written by pylance 14.0.2 (Tests/interop/make_lance_golden.py).
 func golden(_ name: String) throws -> TableLocation {

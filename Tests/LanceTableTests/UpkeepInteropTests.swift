@@ -3,14 +3,15 @@ import Core
 import LanceFile
 import LanceTable
 import ObjectStore
+import TestSupport
 import Testing
 
 /// Tables with our checksums in the hands of others, and tables of others in the hands of our upkeep.
-@Suite("Interop of upkeep", .enabled(if: Python.path != nil, "MOONLAKE_PYTHON is not set"))
+@Suite("Interop of upkeep", .enabled(if: PythonScript.interpreter != nil, "MOONLAKE_PYTHON is not set"))
 struct UpkeepInteropTests {
-  private func place() throws -> (location: TableLocation, path: String, python: Python) {
+  private func place() throws -> (location: TableLocation, path: String, python: PythonScript) {
     let store = try LocalStore(root: temporaryFolder())
-    return (TableLocation(store, "t.lance"), store.root + "/t.lance", try Python())
+    return (TableLocation(store, "t.lance"), store.root + "/t.lance", try PythonScript("lance_table"))
   }
 
   @Test(arguments: LanceFileVersion.allCases) func checksumsDisturbNobody(_ version: LanceFileVersion) throws {
@@ -27,18 +28,18 @@ struct UpkeepInteropTests {
     let ours = try location.verify(.allVersions)
     #expect(ours.isGood && ours.withoutChecksumCount == 0 && ours.files.count { $0.kind == .deletion } == 3)
     var ids = Array(stride(from: 0, to: 250, by: 2))
-    try python.run("check", path, Python.ranges(ids))
+    try python.run("check", path, PythonScript.ranges(ids))
     try python.run("write", path, "300-309", "append")
     try python.run("delete", path, "id = 4 OR id = 305")
     ids = (ids + Array(300..<310)).filter { $0 != 4 && $0 != 305 }
-    try python.run("check", path, Python.ranges(ids))
+    try python.run("check", path, PythonScript.ranges(ids))
     #expect(try SampleRows.difference(LanceTable(location), ids) == nil)
     let mixed = try location.verify(.allVersions)
     #expect(mixed.isGood && mixed.withoutChecksumCount > 0 && mixed.goodCount == ours.goodCount)
     // Ours compacts what both wrote; theirs reads it, and compacts it again.
     let report = try location.compact()
     #expect(report.fragmentsAdded == 1 && report.rows == ids.count)
-    try python.run("check", path, Python.ranges(ids))
+    try python.run("check", path, PythonScript.ranges(ids))
     try python.run("write", path, "400-401", "append")
     try python.run("compact", path)
     ids += [400, 401]

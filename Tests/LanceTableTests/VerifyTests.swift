@@ -4,6 +4,7 @@ import LanceFile
 import LanceProto
 import LanceTable
 import ObjectStore
+import TestSupport
 import Testing
 
 @Suite("Verify") struct VerifyTests {

@@ -6,6 +6,7 @@ import LanceTable
 import ObjectStore
 import SwiftProtobuf
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite("Writing tables")

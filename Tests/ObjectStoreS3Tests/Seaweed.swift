@@ -4,13 +4,7 @@ import Glibc
 import ObjectStore
 import ObjectStoreS3
 import Synchronization
-
-/// A new directory below /tmp.
-func temporaryFolder() -> String {
-  let path = "/tmp/moonlake-test-\(getpid())-\(randomUUID())"
-  mkdir(path, 0o755)
-  return path
-}
+import TestSupport
 
 /// The numbers below `count` for which `body` is true, called from as many threads at once.
 func winners(of count: Int, _ body: @escaping @Sendable (Int) throws -> Bool) -> [Int] {

@@ -18,13 +18,6 @@ let stores = [
   },
 ]
 
-/// A new directory below /tmp; removed by nobody but the next boot, as tests may be looked at after a failure.
-func temporaryFolder() -> String {
-  let path = "/tmp/moonlake-test-\(getpid())-\(randomUUID())"
-  mkdir(path, 0o755)
-  return path
-}
-
 @Suite("ObjectStore conformance")
 struct ConformanceTests {
   @Test(arguments: stores, StoreConformance.checks) func holds(_ kind: StoreCase, _ check: StoreCheck) throws {

@@ -3,11 +3,8 @@ import Foundation
 import Lake
 import LanceTable
 import Server
+import TestSupport
 import Testing
-
-/// Where the repository is, found from this file.
-private let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-  .deletingLastPathComponent().path
 
 extension Live {
   @Suite(.timeLimit(.minutes(1))) struct LakeRouteTests {

@@ -46,6 +46,8 @@ OPERATIONS = {
 SILENT = {
     "tag": (CREATED, 'lake.open("t"):tag("first", 1)'),
     "branch": (CREATED, 'lake.open("t"):create_branch "side"'),
+    "index": (CREATED, 'lake.open("t"):create_index("id", { kind = "btree" })'),
+    "index of vectors": (CREATED.replace('rows(1, 20)', 'rows(1, 20):with("v", df.lit { 1, 2 })'), 'lake.open("t"):create_index("v")'),
     "cleanup": (CREATED + '; rows(1, 3):write("t", { mode = "overwrite" })', 'lake.open("t"):cleanup { older_than_days = 0 }'),
 }
 

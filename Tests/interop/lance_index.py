@@ -1,18 +1,17 @@
-"""The official libraries' side of Tests/LanceIndexTests/InteropTests.swift; the protocol is that of lance_table.py.
+"""The official libraries' side of Tests/LanceIndexTests/InteropTests.swift; the protocol is that of command_loop.py.
 
     python Tests/interop/lance_index.py
 
 Vectors come from numpy's generator with a fixed seed; `exact` is the plain answer to compare with.
 """
-import json
 import os
-import sys
-import traceback
 
 import lance
 import lancedb
 import numpy as np
 import pyarrow as pa
+
+from command_loop import serve
 
 assert lance.__version__ == "14.0.2", lance.__version__
 
@@ -93,14 +92,5 @@ def run(command, path, *rest):
     return None
 
 
-def main():
-    for line in sys.stdin:
-        try:
-            answer = {"result": run(*json.loads(line))}
-        except Exception:
-            answer = {"error": traceback.format_exc()}
-        print(json.dumps(answer), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    serve(run)

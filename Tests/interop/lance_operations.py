@@ -2,17 +2,16 @@
 
     python Tests/interop/lance_operations.py
 
-speaks the protocol of lance_table.py: one JSON array `[COMMAND, TABLE, ARGUMENTS...]` a line, one JSON answer each.
+speaks the protocol of command_loop.py: one JSON array `[COMMAND, TABLE, ARGUMENTS...]` a line, one JSON answer each.
 
 The tables have the columns id int64 (not null), label int32, text string and vector float32[8], made from the id (`row`). Changed
 tables are compared as a whole with what the Swift side says they hold.
 """
-import json
-import sys
-import traceback
 
 import lance
 import pyarrow as pa
+
+from command_loop import serve
 
 assert lance.__version__ == "14.0.2", lance.__version__
 
@@ -140,14 +139,5 @@ def run(command, path, *rest):
     return None
 
 
-def main():
-    for line in sys.stdin:
-        try:
-            answer = {"result": run(*json.loads(line))}
-        except Exception:
-            answer = {"error": traceback.format_exc()}
-        print(json.dumps(answer), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    serve(run)

@@ -11,13 +11,13 @@ difference fails.
 import json
 import multiprocessing
 import os
-import sys
-import traceback
 
 import lance
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from command_loop import serve
 
 assert lance.__version__ == "14.0.2", lance.__version__
 
@@ -157,14 +157,5 @@ def run(command, path, *rest):
     return None
 
 
-def main():
-    for line in sys.stdin:
-        try:
-            answer = {"result": run(*json.loads(line))}
-        except Exception:
-            answer = {"error": traceback.format_exc()}
-        print(json.dumps(answer), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    serve(run)

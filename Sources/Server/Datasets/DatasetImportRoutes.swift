@@ -29,6 +29,9 @@ struct DatasetImportRoutes: Sendable {
           QueryParameter(
             name: "mode", kind: .choices(WriteMode.allCases.map(\.rawValue)),
             about: "What to do with rows that are there; create when left out: the data set must be new."),
+          QueryParameter(
+            name: "compression", kind: .text,
+            about: "For a new data set or mode=overwrite: none, lz4, zstd or zstd:LEVEL, for its values and what is appended later."),
           QueryParameter(name: "key", kind: .text, about: "For merge: the columns that tell rows apart, with commas between."),
         ],
         rowsBody: [DatasetImportRoutes.csv[0], DatasetImportRoutes.lines[0], "application/json"],
@@ -65,10 +68,12 @@ struct DatasetImportRoutes: Sendable {
         "the body must be text/csv, application/x-ndjson or application/json"
           + (type.isEmpty ? "; the field Content-Type says which" : ", not '\(plainLine(String(type.prefix(80))))'"))
     }
-    let id = call.parameter("id")
+    var options = WriteOptions()
+    options.compression = call.text("compression")
+    let (id, given) = (call.parameter("id"), options)
     let (report, isNew) = try await lake.withImport(id) { place throws(Failure) in
       let there = try LanceTable.exists(place) ? try LanceTable(place) : nil
-      return (try DatasetImportRoutes.write(try rows(mode == .overwrite ? nil : there?.schema), place, mode, key), there == nil)
+      return (try DatasetImportRoutes.write(try rows(mode == .overwrite ? nil : there?.schema), place, mode, key, given), there == nil)
     }
     return json(
       report.json, status: isNew ? .created : .ok,
@@ -77,13 +82,13 @@ struct DatasetImportRoutes: Sendable {
         : [.eTag: versionTag(report.version)])
   }
 
-  private static func write(_ rows: Frame, _ place: TableLocation, _ mode: WriteMode, _ key: [String]?) throws(Failure)
-    -> WriteReport
+  private static func write(_ rows: Frame, _ place: TableLocation, _ mode: WriteMode, _ key: [String]?, _ options: WriteOptions)
+    throws(Failure) -> WriteReport
   {
     if mode == .merge, key == nil {
       throw Failure(.invalidRequest, "mode=merge needs the query parameter 'key': the columns that tell rows apart")
     }
-    return try rows.write(to: place, mode: mode, key: key ?? [])
+    return try rows.write(to: place, mode: mode, key: key ?? [], options: options)
   }
 
   /// A frame over the file. A CSV column, or a member of a line, that the data set has takes the data set's type.

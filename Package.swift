@@ -82,6 +82,7 @@ let house: [Room] = [
     needs: ["LanceIndex", "Engine", "Plan", "Compute", "LanceTable", "LanceFile", "Columnar", "ObjectStore", "Core"],
     isOptimised: true),
   Room(name: "Lake", layer: 6, needs: ["LanceTable", "LanceFile", "Columnar", "ObjectStore", "Core"]),
+  Room(name: "Upkeep", layer: 7, needs: ["Lake", "LanceIndex", "LanceTable", "Columnar", "ObjectStore", "Core"]),
   // number tower
   Room(name: "TensorKernels", layer: 2, needs: ["Core", "COpenBLAS"], isKernel: true),
   Room(name: "Tensors", layer: 3, needs: ["TensorKernels", "Core"]),
@@ -112,7 +113,7 @@ let house: [Room] = [
   Room(
     name: "Server", layer: 8,
     needs: [
-      "Tasks", "Lake", "DataFrames", "LanceIndex", "Plan", "Compute", "LanceTable", "Columnar", "ObjectStore", "Core",
+      "Tasks", "Upkeep", "Lake", "DataFrames", "LanceIndex", "Plan", "Compute", "LanceTable", "Columnar", "ObjectStore", "Core",
     ],
     libraries: [
       .hummingbird, .hummingbirdCore, .nioCore, .nioPosix, .nioHTTP1, .nioHTTPTypes, .httpTypes, .logging, .lifecycle, .signals,
@@ -129,7 +130,7 @@ let house: [Room] = [
   Room(
     name: "moonlake", layer: 10,
     needs: [
-      "Script", "Server", "Tasks", "Lake", "LuaHost", "LuaTensor", "LuaData", "LuaSystem", "LuaServe", "DataFrames",
+      "Script", "Server", "Tasks", "Upkeep", "Lake", "LuaHost", "LuaTensor", "LuaData", "LuaSystem", "LuaServe", "DataFrames",
       "LanceIndex", "Plan", "LanceTable",
       "Columnar", "ObjectStoreS3", "ObjectStore", "Tensors", "TensorKernels", "Core", "CEdit", "CLuaHost",
     ],

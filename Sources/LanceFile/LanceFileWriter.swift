@@ -51,8 +51,9 @@ package final class LanceFileWriter {
 
   /// Pages are encoded when this many are complete: enough for all cores, and few enough that memory stays bounded.
   private static var readyPages: Int { Parallel.threads + 1 }
-  /// Bytes of a page before encoding.
-  static let pageBytes = 8 << 20
+  /// Bytes of a page before encoding. A table of many columns gets smaller pages: one of each column waits in memory.
+  private let pageBytes: Int
+  static func pageBytes(columns: Int) -> Int { min(8 << 20, max(256 << 10, (128 << 20) / max(1, columns))) }
 
   /// - Parameters:
   ///   - fields: in pre-order, as in a manifest, with the ids that the table gave them.
@@ -69,6 +70,7 @@ package final class LanceFileWriter {
     try schema.validate()
     output = FileOutput(sink)
     columns = Array(repeating: [], count: trees.reduce(0) { $0 + $1.columnOwners(version).count })
+    pageBytes = LanceFileWriter.pageBytes(columns: columns.count)
     waiting = trees.map { _ in ([], 0) }
     guard version != .v2_0 else { return }
     for (i, tree) in trees.enumerated() {
@@ -76,7 +78,7 @@ package final class LanceFileWriter {
         guard case .leaf(let shape) = leaf.kind else {
           throw Failure(.unsupported, "column '\(leaf.field.name)': packed structs cannot be written")
         }
-        leaves.append(try LeafState(top: i, leaf: leaf, ancestors: ancestors, shape: shape, version: version))
+        leaves.append(try LeafState(top: i, leaf: leaf, ancestors: ancestors, shape: shape, version: version, pageBytes))
       }
     }
   }
@@ -239,12 +241,12 @@ package final class LanceFileWriter {
     let perRow = max(1, column.estimatedBytes / column.count)
     var at = 0
     while at < column.count {
-      let room = max(1, (LanceFileWriter.pageBytes - waiting[i].bytes) / perRow)
+      let room = max(1, (pageBytes - waiting[i].bytes) / perRow)
       let rows = min(column.count - at, room)
       waiting[i].columns.append(column.slice(at, rows))
       waiting[i].bytes += rows * perRow
       at += rows
-      if waiting[i].bytes + perRow > LanceFileWriter.pageBytes { try flushArrays(i) }
+      if waiting[i].bytes + perRow > pageBytes { try flushArrays(i) }
     }
   }
 
@@ -278,9 +280,13 @@ private struct LeafState {
   private var rows = 0
   /// Rows of a full page of plain values: a multiple of 64 bytes, so that the next page follows without a gap.
   private let plainRows: Int?
+  private let pageBytes: Int
 
-  init(top: Int, leaf: FieldNode, ancestors: [FieldNode], shape: LeafShape, version: LanceFileVersion) throws(Failure) {
+  init(
+    top: Int, leaf: FieldNode, ancestors: [FieldNode], shape: LeafShape, version: LanceFileVersion, _ pageBytes: Int
+  ) throws(Failure) {
     self.top = top
+    self.pageBytes = pageBytes
     self.leaf = leaf
     self.ancestors = ancestors
     let layers = ancestors.isEmpty ? [Layer.item(nullable: true)] : LeafPath.writeLayers(leaf, ancestors)
@@ -288,7 +294,7 @@ private struct LeafState {
     if encoder.isPlain, let bits = shape.bitsPerRow {
       let width = bits / 8
       let step = 64 >> min(6, width.trailingZeroBitCount)
-      plainRows = max(step, LanceFileWriter.pageBytes / width / step * step)
+      plainRows = max(step, pageBytes / width / step * step)
     } else {
       plainRows = nil
     }
@@ -297,7 +303,7 @@ private struct LeafState {
   /// Rows of `column` that fill the current page, at least one.
   func room(_ column: Column) -> Int {
     if let plainRows { return max(1, plainRows - rows) }
-    return max(1, (LanceFileWriter.pageBytes - bytes) / max(1, column.estimatedBytes / max(1, column.count)))
+    return max(1, (pageBytes - bytes) / max(1, column.estimatedBytes / max(1, column.count)))
   }
 
   /// Adds rows; true when they complete a page.
@@ -306,7 +312,7 @@ private struct LeafState {
     parts.append(part)
     rows += part.rows
     bytes += part.values.estimatedBytes + (part.rep.count + part.def.count) * 2
-    let isFull = plainRows.map { rows >= $0 } ?? (bytes >= LanceFileWriter.pageBytes)
+    let isFull = plainRows.map { rows >= $0 } ?? (bytes >= pageBytes)
     if isFull { closePage() }
     return isFull
   }

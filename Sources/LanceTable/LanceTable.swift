@@ -42,6 +42,7 @@ package final class LanceTable: Sendable {
     let manifest = file.manifest
     let name = location.name
     try FeatureFlags.checkReadable(manifest, table: name)
+    pin = OpenVersion(manifest, location.manifestPath(manifest.version, naming), in: location.store)
     let location = location.following(manifest)
     self.location = location
     self.file = file
@@ -72,7 +73,6 @@ package final class LanceTable: Sendable {
     }
     rowCount = total
     self.firstRows = firstRows
-    pin = OpenVersion(manifest)
   }
 
   /// Opens a version of the table at `location`.

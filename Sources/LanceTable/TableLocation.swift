@@ -72,10 +72,15 @@ package struct VersionListing: Sendable {
 }
 
 extension TableLocation {
+  /// Where the manifest of `version` lies in the store.
+  func manifestPath(_ version: UInt64, _ naming: ManifestNaming) -> String {
+    path("\(TableLocation.versions)/\(naming.name(of: version))")
+  }
+
   /// Reads the manifest of `version`.
   /// - Throws: `VERSION_NOT_FOUND`, `CORRUPT_DATA`.
   package func manifest(_ version: UInt64, _ naming: ManifestNaming) throws(Failure) -> ManifestFile {
-    let path = path("\(TableLocation.versions)/\(naming.name(of: version))")
+    let path = manifestPath(version, naming)
     let buffer: Buffer
     do throws(Failure) { buffer = try store.read(path) } catch {
       guard error.code == .fileNotFound else { throw error }

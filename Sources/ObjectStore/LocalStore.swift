@@ -55,6 +55,17 @@ package final class LocalStore: ObjectStore {
     return ObjectInfo(path: path, size: status.isFolder ? 0 : status.size, modified: status.modified, isFolder: status.isFolder)
   }
 
+  /// By a shared flock(2) on the file.
+  package func hold(_ path: String) -> (any Sendable)? {
+    guard let absolute = try? confined(path) else { return nil }
+    return FileLock(shared: absolute)
+  }
+
+  package func isHeld(_ path: String) -> Bool {
+    guard let absolute = try? confined(path) else { return false }
+    return FileLock.isTaken(absolute)
+  }
+
   package func list(_ folder: String, recursive: Bool) throws(Failure) -> [ObjectInfo] {
     let absolute = folder.isEmpty ? root : try confined(folder)
     var found: [ObjectInfo] = []

@@ -86,10 +86,19 @@ package protocol ObjectStore: AnyObject, Sendable {
 
   /// Whether `moveTree` is one step. True for directories and memory.
   var movesAtOnce: Bool { get }
+
+  /// Says to all who ask `isHeld`, in other processes too, that the object is in use, until the answer is let go of or this process
+  /// ends in whatever way. nil when there is no such object, and for stores that have no such thing.
+  func hold(_ path: String) -> (any Sendable)?
+
+  /// Whether anybody holds the object.
+  func isHeld(_ path: String) -> Bool
 }
 
 extension ObjectStore {
   package var movesAtOnce: Bool { true }
+  package func hold(_ path: String) -> (any Sendable)? { nil }
+  package func isHeld(_ path: String) -> Bool { false }
 
   package func delete(_ paths: [String]) throws(Failure) { for path in paths { try delete(path) } }
 }

@@ -10,6 +10,7 @@ import NIOPosix
 import ServiceLifecycle
 package import Tasks
 import UnixSignals
+package import Upkeep
 
 /// The REST API and the platform's page over a scheduler and a lake.
 ///
@@ -55,6 +56,9 @@ package struct MoonlakeServer: Sendable {
     package var heartbeatSeconds = 15.0
     /// How long open requests may take after the server was told to end.
     package var shutdownSeconds = 8.0
+    /// Between two looks at the tables of the lake; nil: nobody looks after them.
+    package var upkeepSeconds: Double?
+    package var upkeep = UpkeepOptions()
 
     package init(scriptRoot: String, baseDirectory: String) {
       self.scriptRoot = scriptRoot
@@ -64,6 +68,7 @@ package struct MoonlakeServer: Sendable {
 
   let configuration: Configuration
   let scheduler: TaskScheduler
+  let lake: DataLake
   let logger: Logger
   let metrics = ServerMetrics()
   let table: RouteTable
@@ -72,6 +77,7 @@ package struct MoonlakeServer: Sendable {
   package init(_ configuration: Configuration, scheduler: TaskScheduler, lake: DataLake, logger: Logger) {
     self.configuration = configuration
     self.scheduler = scheduler
+    self.lake = lake
     self.logger = logger
     table = MoonlakeServer.makeTable(configuration, scheduler, lake, metrics)
   }
@@ -135,8 +141,16 @@ package struct MoonlakeServer: Sendable {
       logger.warning("listening on '\(configuration.host)': anybody who reaches this port can run scripts on this machine")
     }
     // Services are shut down from the last to the first: tasks and streams end, then connections.
+    var parts: [any Service] = [
+      application, SchedulerService(scheduler: scheduler, heartbeatSeconds: configuration.heartbeatSeconds),
+    ]
+    if let seconds = configuration.upkeepSeconds {
+      parts.append(
+        UpkeepService(
+          upkeep: LakeUpkeep(lake, configuration.upkeep), intervalSeconds: max(0.01, seconds), metrics: metrics, logger: logger))
+    }
     var group = ServiceGroupConfiguration(
-      services: [application, SchedulerService(scheduler: scheduler, heartbeatSeconds: configuration.heartbeatSeconds)],
+      services: parts,
       gracefulShutdownSignals: handlesSignals ? [.sigterm, .sigint] : [], logger: quiet)
     group.maximumGracefulShutdownDuration = .seconds(configuration.shutdownSeconds)
     do {

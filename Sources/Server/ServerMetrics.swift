@@ -1,8 +1,10 @@
 import Core
 import Glibc
 import HTTPTypes
+import LanceTable
 import Synchronization
 import Tasks
+import Upkeep
 
 /// Figures of the server in Prometheus' text format (exposition format 0.0.4).
 final class ServerMetrics: Sendable {
@@ -20,6 +22,9 @@ final class ServerMetrics: Sendable {
     var others: [Int: Int] = [:]
     var open = 0
     var streams = 0
+    var compactions = 0
+    var freedBytes = 0
+    var upkeepFailures = 0
   }
   private let state = Mutex(State())
   private let started = Instant.now.timeInterval
@@ -39,6 +44,13 @@ final class ServerMetrics: Sendable {
 
   func connection(_ change: Int) { state.withLock { $0.open += change } }
   func stream(_ change: Int) { state.withLock { $0.streams += change } }
+  func upkeep(_ report: TableUpkeep) {
+    state.withLock { state in
+      if report.compaction?.isChanged == true { state.compactions += 1 }
+      state.freedBytes += report.cleanup?.bytesFreed ?? 0
+      state.upkeepFailures += report.failures.count
+    }
+  }
 
   /// All figures; `routes` are the table's, `counts` the tasks by state.
   func text(routes: [Route], counts: [TaskStatus: Int], version: String) -> String {
@@ -78,6 +90,12 @@ final class ServerMetrics: Sendable {
     out += "moonlake_http_streams \(state.streams)\n"
     metric("moonlake_tasks", "gauge", "Tasks, by state.")
     for status in TaskStatus.allCases { out += "moonlake_tasks{status=\"\(status.rawValue)\"} \(counts[status] ?? 0)\n" }
+    metric("moonlake_upkeep_compactions_total", "counter", "Tables whose fragments upkeep has joined.")
+    out += "moonlake_upkeep_compactions_total \(state.compactions)\n"
+    metric("moonlake_upkeep_freed_bytes_total", "counter", "Bytes of old versions that upkeep has removed.")
+    out += "moonlake_upkeep_freed_bytes_total \(state.freedBytes)\n"
+    metric("moonlake_upkeep_failures_total", "counter", "Steps of upkeep that failed.")
+    out += "moonlake_upkeep_failures_total \(state.upkeepFailures)\n"
     metric("process_start_time_seconds", "gauge", "When the server started, in seconds since 1970.")
     out += "process_start_time_seconds \(started)\n"
     var usage = rusage()

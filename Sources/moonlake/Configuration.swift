@@ -1,5 +1,6 @@
 import Core
 import Foundation
+import Upkeep
 import Yams
 
 /// `config.yaml` as values. Every key has a default; unknown keys, wrong types and bad values are errors that name
@@ -27,6 +28,9 @@ struct Configuration: Sendable {
   var idleTimeoutSeconds = 60.0
   var maxConnections = 1000
   var storage = StorageSettings()
+  /// Between two looks at the tables; nil: nobody looks after them.
+  var upkeepSeconds: Double? = 600
+  var upkeep = UpkeepOptions()
 
   /// The folder that relative paths are relative to.
   var baseDirectory = FileManager.default.currentDirectoryPath
@@ -102,8 +106,20 @@ struct Configuration: Sendable {
               ["body_limit", "upload_limit", "header_timeout", "idle_timeout", "max_connections"].map { "http." + $0 })
           }
         }
+      case "upkeep":
+        for (key, node) in try reader.mapping(keys, "upkeep") {
+          switch key {
+          case "interval": upkeepSeconds = try reader.seconds(node, "upkeep.interval")
+          case "memory_limit": upkeep.memoryBytes = try reader.bytes(node, "upkeep.memory_limit") ?? Int.max
+          case "rate": upkeep.bytesPerSecond = try reader.bytes(node, "upkeep.rate")
+          case "keep_versions_for": upkeep.keepVersionsSeconds = try reader.seconds(node, "upkeep.keep_versions_for")
+          default:
+            throw reader.unknown(
+              "upkeep." + key, node, ["interval", "memory_limit", "rate", "keep_versions_for"].map { "upkeep." + $0 })
+          }
+        }
       case "storage": try storage.apply(keys, reader)
-      default: throw reader.unknown(section, keys, ["server", "tasks", "http", "storage"])
+      default: throw reader.unknown(section, keys, ["server", "tasks", "http", "upkeep", "storage"])
       }
     }
   }

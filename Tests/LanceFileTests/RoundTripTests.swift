@@ -56,4 +56,23 @@ import Testing
     #expect(taken.columns[0].values(of: Int64.self).map { Int($0) } == some, "\(place)")
     #expect(difference(try plain.take(some.map { Int32($0) }), taken.columns[1]) == nil, "\(place), rows \(some)")
   }
+
+  /// 300 MB in 300 columns: what waits in memory does not grow with their number. In a process of its own, for the peak.
+  @Test func manyColumnsWaitInBoundedMemory() async {
+    await #expect(processExitsWith: .success) {
+      final class Count: LanceFileSink {
+        var bytes = 0
+        func append(_ part: UnsafeRawBufferPointer) throws(Failure) { bytes += part.count }
+      }
+      let schema = Schema((0..<300).map { Field("c\($0)", .float64) })
+      let sink = Count()
+      let writer = try LanceFileWriter(schema: schema, sink: sink)
+      for batch in 0..<63 {
+        let columns = try (0..<300).map { c in try Column.float64((0..<2000).map { Double(batch + c + $0).squareRoot() }) }
+        try writer.write(try RecordBatch(schema: schema, columns: columns))
+      }
+      _ = try writer.finish()
+      #expect(sink.bytes > 280 << 20 && MemoryBudget.peakBytes < 230 << 20, "\(sink.bytes) \(MemoryBudget.peakBytes)")
+    }
+  }
 }

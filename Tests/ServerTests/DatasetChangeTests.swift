@@ -115,6 +115,10 @@ extension Live {
         #expect(try await site.put(base + "?mode=append&key=id", "id\n1\n", type: "text/csv").status == 400)
         let made = try await site.put("/api/v1/datasets/n?mode=merge&key=id", "id\n1\n2\n", type: "text/csv")
         #expect(made.status == 201 && made.json["inserted"] == 2, "\(made.text)")
+        let packed = try await site.put("/api/v1/datasets/p?compression=zstd", "id\n1\n", type: "text/csv")
+        #expect(packed.status == 201, "\(packed.text)")
+        let other = try await site.put("/api/v1/datasets/p?mode=append&compression=lz4", "id\n1\n", type: "text/csv")
+        #expect(other.status == 400 && other.message.hasPrefix("compression 'lz4' is for a new table"), "\(other.text)")
       }
     }
 

@@ -65,7 +65,7 @@ def wait_until(check, seconds, what, every=0.02):
 class Service:
     """`moonlake serve` in a folder; start() and stop() as often as wanted, the lake stays."""
 
-    def __init__(self, folder, script_root=TOP, data_roots=(), tasks=None, http_limits=None):
+    def __init__(self, folder, script_root=TOP, data_roots=(), tasks=None, http_limits=None, upkeep=None):
         self.folder, self.port = str(folder), free_port()
         self.storage = os.path.join(self.folder, "lance_storage")
         self.script_root, self.process = str(script_root), None
@@ -75,7 +75,7 @@ class Service:
                  "  script_root: %s" % json.dumps(self.script_root),
                  "  data_roots: %s" % json.dumps([str(root) for root in data_roots] or ["./data"]),
                  "  web_path: %s" % json.dumps(os.path.join(TOP, "web")), "  lualib_path: %s" % json.dumps(os.path.join(TOP, "LuaLib"))]
-        for section, values in (("tasks", tasks), ("http", http_limits)):
+        for section, values in (("tasks", tasks), ("http", http_limits), ("upkeep", upkeep)):
             if values:
                 lines += ["%s:" % section] + ["  %s: %s" % pair for pair in values.items()]
         with open(self.config, "w") as text:

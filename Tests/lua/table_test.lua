@@ -124,6 +124,26 @@ test.case("a frame is merged by key", function()
   test.raises("a key is only for mode 'merge', not for 'append'", function() more:write(name, { mode = "append", key = "id" }) end)
 end)
 
+test.case("a new data set may be compressed, in small files, and of an older format", function()
+  local list = {}
+  for i = 1, 3000 do list[i] = i % 7 + 0.25 end
+  local frame, name = df.from_columns { x = list }, dataset() .. "_packed"
+  local written = frame:write(name, { compression = "zstd:5", max_rows_per_file = 1000, data_storage_version = "2.1" })
+  test.equal({ written.rows, written.fragments }, { 3000, 3 })
+  test.equal(frame:write(name, { mode = "append" }).version, 2)
+  test.equal(lake.open(name):agg { s = col "x":sum() }:item(), frame:agg { s = col "x":sum() }:item() * 2)
+  test.raises("compression 'lz4' is for a new table or mode 'overwrite'", function()
+    frame:write(name, { mode = "append", compression = "lz4" })
+  end)
+  test.raises("file version 2.2 is for a new table", function()
+    frame:write(name, { mode = "append", data_storage_version = "2.2" })
+  end)
+  test.raises("compression is 'gzip'; it may be none, lz4, zstd or zstd:LEVEL", function()
+    frame:write(name, { mode = "overwrite", compression = "gzip" })
+  end)
+  test.raises("max_rows_per_file", function() frame:write(name, { mode = "overwrite", max_rows_per_file = 0 }) end)
+end)
+
 test.case("columns are added, dropped, renamed and cast", function()
   local t = lake.open(dataset())
   test.equal(t:add_columns { double = col "score" * 2, half = col "id" / 2 }.version, 2)

@@ -99,7 +99,7 @@ struct TableCommit {
     let file = ManifestFile(manifest: manifest, indexSection: draft.indexSection, transaction: transaction)
     let transactionPath = location.path("\(TableLocation.transactions)/\(manifest.transactionFile)")
     try location.store.put(transactionPath, try Protobuf.bytes(transaction))
-    let manifestPath = location.path("\(TableLocation.versions)/\(naming.name(of: manifest.version))")
+    let manifestPath = location.manifestPath(manifest.version, naming)
     let bytes = try file.encoded()
     let result: PutResult
     do throws(Failure) { result = try location.store.putIfAbsent(manifestPath, bytes) } catch {

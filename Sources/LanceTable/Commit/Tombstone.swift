@@ -65,6 +65,6 @@ extension TableLocation {
   package func dropped() throws(Failure) -> Instant? {
     let listing = try VersionListing(self)
     guard let latest = listing.latest, living(listing) == nil else { return nil }
-    return try store.head(path("\(TableLocation.versions)/\(listing.naming.name(of: latest))"))?.modified
+    return try store.head(manifestPath(latest, listing.naming))?.modified
   }
 }

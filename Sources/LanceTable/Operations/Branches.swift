@@ -39,7 +39,7 @@ extension TableLocation {
       guard versions == [number], try place.manifest(number, naming).transaction?.clone.branchName == branch else {
         throw Failure(.alreadyExists, "table '\(name)' has files of a branch '\(branch)' that is not listed")
       }
-      try store.delete(place.path("\(TableLocation.versions)/\(naming.name(of: number))"))
+      try store.delete(place.manifestPath(number, naming))
     }
     var base = PBBasePath()
     base.isDatasetRoot = true
@@ -72,10 +72,10 @@ extension TableLocation {
     try store.put(
       place.path("\(TableLocation.transactions)/\(file.manifest.transactionFile)"), try Protobuf.bytes(transaction))
     let bytes = try file.encoded()
-    guard try store.putIfAbsent(place.path("\(TableLocation.versions)/\(naming.name(of: number))"), bytes) == .written else {
+    guard try store.putIfAbsent(place.manifestPath(number, naming), bytes) == .written else {
       throw Failure(.alreadyExists, "table '\(name)' has a branch '\(branch)' already")
     }
-    let parentSize = try store.head(path("\(TableLocation.versions)/\(naming.name(of: number))"))?.size ?? 0
+    let parentSize = try store.head(manifestPath(number, naming))?.size ?? 0
     let json: JSONValue = [
       "parentBranch": .null,
       "identifier": [

@@ -39,7 +39,7 @@ extension TableLocation {
     let place = path("\(TableLocation.tags)/\(tag).json")
     var json = (try? store.read(place)).flatMap { try? JSONValue(parsing: $0.array()).objectValue } ?? JSONObject()
     let now = JSONValue.string(Instant.now.text(fractionDigits: 6))
-    let manifestPath = path("\(TableLocation.versions)/\(naming.name(of: number))")
+    let manifestPath = manifestPath(number, naming)
     json["branch"] = .null
     json["version"] = .int(Int64(clamping: number))
     if json["createdAt"] == nil { json["createdAt"] = now }

@@ -24,7 +24,7 @@ package struct CleanupReport: Sendable {
   /// Manifests, data, deletion, index, transaction and temporary files.
   package let filesRemoved: Int
   package let bytesFreed: Int
-  /// Versions old enough that were kept because they are open in this process.
+  /// Versions old enough that were kept because they are open, in this process or (tables on a local disk) another one.
   package let inUse: [UInt64]
   /// Versions old enough that were kept because a tag or a branch names them.
   package let named: [UInt64]
@@ -42,8 +42,8 @@ package struct CleanupReport: Sendable {
 extension TableLocation {
   /// Removes old versions, and files that no version needs any more.
   ///
-  /// Never removed: the newest version, versions that a tag or a branch names, versions that are open in this process, and what
-  /// any of them needs. Manifests go first, and durably, so that a crash leaves files without a version and no version without
+  /// Never removed: the newest version, versions that a tag or a branch names, versions that are open in this process or, on a local
+  /// disk, in another one of ours, and what any of them needs. Manifests go first, and durably, so that a crash leaves files without a version and no version without
   /// its files.
   /// - Throws: `DATASET_NOT_FOUND`; `CORRUPT_DATA` when a manifest is damaged, as nobody knows what it needs (`doctor` moves it
   ///   away); `INVALID_ARGUMENT`, `IO_ERROR`, `CANCELLED`.
@@ -101,7 +101,7 @@ private struct Sweep {
       else { continue }
       if names.contains(version) {
         named.append(version)
-      } else if OpenVersion.contains(file.manifest) {
+      } else if OpenVersion.contains(file.manifest, location.manifestPath(version, listing.naming), in: location.store) {
         inUse.append(version)
       } else {
         removed.append(version)
@@ -111,7 +111,7 @@ private struct Sweep {
     for version in removed {
       guard let file = files[version] else { continue }
       orphaned.formUnion(try needs(of: file))
-      try remove(location.path("\(TableLocation.versions)/\(listing.naming.name(of: version))"))
+      try remove(location.manifestPath(version, listing.naming))
     }
     var kept = Set(listing.versions).subtracting(removed)
     if !options.dryRun, !removed.isEmpty {
@@ -157,8 +157,7 @@ private struct Sweep {
   /// Seconds since 1970 of the commit; of the file when the manifest does not say.
   private func time(of version: UInt64, _ file: ManifestFile) throws(Failure) -> Double? {
     if let committed = file.manifest.committed { return committed.timeInterval }
-    let path = location.path("\(TableLocation.versions)/\(listing.naming.name(of: version))")
-    return try location.store.head(path)?.modified.timeInterval
+    return try location.store.head(location.manifestPath(version, listing.naming))?.modified.timeInterval
   }
 
   /// Versions that tags name and that branches begin at.

@@ -9,8 +9,17 @@ package struct CompactOptions: Sendable {
   package var targetRowsPerFragment = 1 << 20
   /// Fragments of which more than this share is deleted are rewritten.
   package var deletedShare = 0.1
-  /// About the memory that rows on their way take; the file writer's pages (8 MiB per column) come on top.
+  /// About the memory that rows on their way take; the file writer's pages (8 MiB per column, 128 MiB in all for many) come on top.
   package var memoryBytes = 256 << 20
+  /// Fragments are joined only where at least so many become fewer; those with many deleted rows are rewritten all the same.
+  package var fewestFragments = 2
+  /// Fragments that are much larger than all candidates behind them together stay, so that a table that grows by small appends is not
+  /// written anew each time (a row is rewritten about log n times).
+  package var leavesLargeAlone = false
+  /// How often the work is done anew because others changed the same fragments.
+  package var attempts = 10
+  /// Called with the bytes of rows on their way, before they are written: may wait, and may throw to give the work up.
+  package var pace: (@Sendable (Int) throws(Failure) -> Void)?
   /// Kept in the commit's transaction.
   package var properties: [String: String] = [:]
 
@@ -57,6 +66,7 @@ extension TableLocation {
     }
     var changeOptions = ChangeOptions()
     changeOptions.properties = options.properties
+    changeOptions.attempts = options.attempts
     var done: Rewriting?
     var oldVersion: UInt64 = 0
     let committed = try commit(options: changeOptions) { (table, files) throws(Failure) in

@@ -5,7 +5,7 @@ import LanceProto
 ///
 /// Candidates are fragments of fewer rows than the target and fragments with many deleted rows. Candidates that follow each
 /// other and are covered by the same indices form a group, which becomes as few fragments as its rows allow. A group is
-/// rewritten when that gives fewer fragments; else only its members with many deleted rows are, each for itself.
+/// rewritten when that gives (enough) fewer fragments; else only its members with many deleted rows are, each for itself.
 struct CompactionPlan {
   /// Ranges of positions in the table's list of fragments.
   private(set) var groups: [Range<Int>] = []
@@ -33,12 +33,22 @@ struct CompactionPlan {
         start += 1
         continue
       }
-      let members = table.fragments[start..<end]
+      var first = start
+      if options.leavesLargeAlone {
+        var behind = table.fragments[start..<end].reduce(0) { $0 + $1.rowCount }
+        while first < end, !hasManyDeleted(table.fragments[first]) {
+          behind -= table.fragments[first].rowCount
+          guard table.fragments[first].rowCount > 4 * behind else { break }
+          first += 1
+        }
+      }
+      let members = table.fragments[first..<end]
       let rows = members.reduce(0) { $0 + $1.rowCount }
-      if (rows + target - 1) / target < members.count {
-        groups.append(start..<end)
+      let fewer = members.count - (rows + target - 1) / target
+      if fewer > 0, members.count >= options.fewestFragments {
+        groups.append(first..<end)
       } else {
-        for i in start..<end where hasManyDeleted(table.fragments[i]) { groups.append(i..<i + 1) }
+        for i in first..<end where hasManyDeleted(table.fragments[i]) { groups.append(i..<i + 1) }
       }
       start = end
     }

@@ -1,7 +1,9 @@
 import LanceProto
+import ObjectStore
 import Synchronization
 
-/// Says that a version of a table is open in this process, as long as it lives: cleanup then keeps the version's files.
+/// Says that a version of a table is open, as long as it lives: cleanup then keeps the version's files. Other processes see it by the
+/// store's hold on the manifest, where the store has such a thing.
 ///
 /// The name of a commit's transaction is different for every commit of every table, so it stands for the version wherever the
 /// table lies and by whatever path it was opened.
@@ -21,9 +23,12 @@ final class OpenVersion: Sendable {
   }
   private static let counts = Mutex<[Key: Int]>([:])
   private let key: Key
+  private let hold: (any Sendable)?
 
-  init(_ manifest: PBManifest) {
+  /// - Parameter path: of the manifest, in `store`.
+  init(_ manifest: PBManifest, _ path: String, in store: any ObjectStore) {
     key = Key(manifest)
+    hold = store.hold(path)
     let key = key
     OpenVersion.counts.withLock { $0[key, default: 0] += 1 }
   }
@@ -35,8 +40,8 @@ final class OpenVersion: Sendable {
     }
   }
 
-  static func contains(_ manifest: PBManifest) -> Bool {
+  static func contains(_ manifest: PBManifest, _ path: String, in store: any ObjectStore) -> Bool {
     let key = Key(manifest)
-    return counts.withLock { $0[key] != nil }
+    return counts.withLock { $0[key] != nil } || store.isHeld(path)
   }
 }

@@ -33,10 +33,12 @@ struct Rewriting {
           try Cancellation.check()
           let end = row + min(batchRows, count - row)
           let batch = try table.read(fragment: position, rows: .range(row..<end))
+          let bytes = batch.columns.reduce(0) { $0 + $1.memoryBytes }
+          try options.pace?(bytes)
           try writer.append(batch)
           row = end
           // A batch, its encoded pages and copies made on the way: a quarter of the memory each.
-          let perRow = max(1, batch.columns.reduce(0) { $0 + $1.memoryBytes } / max(1, batch.count))
+          let perRow = max(1, bytes / max(1, batch.count))
           batchRows = min(max(64, options.memoryBytes / 4 / perRow), 1 << 16)
         }
       }

@@ -54,7 +54,7 @@ extension TableLocation {
   }
 
   private func verifyManifest(_ version: UInt64, _ naming: ManifestNaming) throws(Failure) -> (FileReport, ManifestFile?) {
-    let path = path("\(TableLocation.versions)/\(naming.name(of: version))")
+    let path = manifestPath(version, naming)
     let size = try store.head(path)?.size ?? 0
     func report(_ state: FileReport.State, _ message: String?) -> FileReport {
       FileReport(path: path, kind: .manifest, state: state, byteCount: size, message: message, versions: [version])

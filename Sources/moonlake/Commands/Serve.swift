@@ -56,6 +56,8 @@ struct Serve: AsyncParsableCommand {
     server.headTimeoutSeconds = settings.headerTimeoutSeconds
     server.idleTimeoutSeconds = settings.idleTimeoutSeconds
     server.maxConnections = settings.maxConnections
+    server.upkeepSeconds = settings.upkeepSeconds
+    server.upkeep = settings.upkeep
     let (shownHost, json) = (URLComponents(string: settings.address)?.host ?? settings.host, json)
     try await MoonlakeServer(server, scheduler: scheduler, lake: lake, logger: logger).run { port in
       let address = "http://\(shownHost):\(port)"

@@ -20,7 +20,7 @@ struct LakeCommand: ParsableCommand {
     subcommands: [
       LakeList.self, Show.self, LakeVersions.self, LakeStats.self, LakeTag.self, LakeRestore.self, LakeDeleteRows.self,
       LakeVerify.self,
-      LakeDoctor.self, LakeCompact.self, LakeCleanup.self, LakeIndex.self,
+      LakeDoctor.self, LakeCompact.self, LakeCleanup.self, LakeUpkeepOnce.self, LakeIndex.self,
     ])
 }
 
@@ -29,9 +29,8 @@ struct LakeOptions: ParsableArguments {
   @Option(help: "Configuration file.") var config: String?
   @Flag(help: "Print JSON.") var json = false
 
-  func lake() throws(Failure) -> DataLake {
-    try Configuration.load(config).openLake()
-  }
+  func settings() throws(Failure) -> Configuration { try Configuration.load(config) }
+  func lake() throws(Failure) -> DataLake { try settings().openLake() }
 }
 
 struct LakeList: ParsableCommand {

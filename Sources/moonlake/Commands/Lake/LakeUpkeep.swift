@@ -128,8 +128,7 @@ struct LakeCleanup: ParsableCommand {
   func run() throws {
     WorkerProcess.stopOnSignals { Cancellation.request() }
     var how = CleanupOptions()
-    let days = olderThan.hasSuffix("d") ? Double(olderThan.dropLast()).map { $0 * 86400 } : nil
-    guard let age = days ?? Quantity.seconds(olderThan), age >= 0 else {
+    guard let age = Quantity.seconds(olderThan) else {
       throw Failure(.invalidArgument, "--older-than: '\(olderThan)' is no duration such as 14d, 12h or 30m")
     }
     guard keep >= 1 else { throw Failure(.invalidArgument, "--keep must be at least 1") }

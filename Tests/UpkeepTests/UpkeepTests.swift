@@ -1,0 +1,147 @@
+import Columnar
+import Core
+import Foundation
+import Lake
+import LanceIndex
+import LanceTable
+import ObjectStore
+import Synchronization
+import TestSupport
+import Testing
+import Upkeep
+
+@Suite("Upkeep") struct UpkeepTests {
+  private let lake = DataLake(store: MemoryStore(), shownAs: "lake")
+
+  private func append(_ ids: Range<Int>, to name: String, in lake: DataLake? = nil) throws {
+    let batch = try RecordBatch(["id": try Column.int64(ids.map { Int64($0) })])
+    let place = (lake ?? self.lake).location(.dataset, name)
+    let mode: WriteMode = try LanceTable.exists(place) ? .append : .create
+    try LanceTable.write(InMemoryReader(schema: batch.schema, [batch]), to: place, mode: mode)
+  }
+
+  private func ids(_ name: String) throws -> [Int64] {
+    let table = try lake.open(.dataset, name)
+    let column = try table.take(Array(0..<table.rowCount)).columns[0]
+    return withExtendedLifetime(column) { Array(column.values(of: Int64.self)) }
+  }
+
+  /// A clock that is set by hand.
+  private final class Clock: Sendable {
+    private let time = Mutex(Instant.now.timeInterval)
+    var now: Double { time.withLock { $0 } }
+    func pass(_ seconds: Double) { time.withLock { $0 += seconds } }
+  }
+
+  /// A table that grows row by row stays in few files, and its rows are not moved again and again.
+  @Test func manyAppendsStayFewFiles() throws {
+    var options = UpkeepOptions()
+    options.bytesPerSecond = nil
+    let upkeep = LakeUpkeep(lake, options)
+    var moved = 0
+    for i in 0..<400 {
+      try append(i..<i + 1, to: "t")
+      if i % 10 == 9 {
+        for report in try upkeep.pass() {
+          #expect(report.failures.isEmpty)
+          moved += report.compaction?.rows ?? 0
+        }
+        #expect(try lake.open(.dataset, "t").fragments.count <= 8 + 10)
+      }
+    }
+    #expect(try ids("t") == (0..<400).map { Int64($0) })
+    // log2(400) = 8.6; all of it every time would be 8,200 rows.
+    #expect(moved >= 400 && moved < 400 * 9, "\(moved) rows were moved")
+    #expect(try upkeep.pass().isEmpty)
+  }
+
+  @Test func deletedRowsGoAndIndicesCatchUp() throws {
+    try append(0..<1000, to: "t")
+    let place = lake.location(.dataset, "t")
+    _ = try place.createIndex(on: "id")
+    try append(1000..<1100, to: "t")
+    // Half of the first fragment, nothing of the second.
+    let filter = RowFilter(columns: ["id"], text: "id < 500") { batch throws(Failure) in
+      batch.count > 100 ? (0..<500).map { Int32($0) } : []
+    }
+    _ = try place.delete(where: filter)
+    let reports = try LakeUpkeep(lake).pass()
+    #expect(reports.count == 1 && reports[0].compaction?.deletedRowsDropped == 500 && reports[0].indices == 1)
+    #expect(try lake.open(.dataset, "t").indexList().map(\.unindexedRows) == [0])
+    #expect(try ids("t") == (500..<1100).map { Int64($0) })
+  }
+
+  @Test func oldVersionsGoUnlessTheyAreOpenOrNamed() throws {
+    for i in 0..<4 { try append(i..<i + 1, to: "t") }
+    let place = lake.location(.dataset, "t")
+    _ = try place.setTag("kept", .number(1))
+    let open = try LanceTable(place, version: .number(2))
+    var options = UpkeepOptions()
+    options.keepVersionsSeconds = 3600
+    #expect(try LakeUpkeep(lake, options).pass().isEmpty)
+    options.keepVersionsSeconds = 0
+    let clean = try LakeUpkeep(lake, options).pass()
+    withExtendedLifetime(open) {}
+    #expect(clean.map { $0.cleanup?.versionsRemoved } == [[3]] && clean[0].cleanup?.inUse == [2])
+    #expect(try ids("t") == [0, 1, 2, 3])
+  }
+
+  /// What fails rests, longer each time, and is no obstacle to the rest.
+  @Test func aStepThatFailsRests() throws {
+    for name in ["a", "b"] { for i in 0..<10 { try append(i * 5..<i * 5 + 5, to: name) } }
+    let file = try #require(try lake.store.list("datasets/a.lance/data", recursive: true).first)
+    var bytes = try lake.store.read(file.path).array()
+    bytes[0] ^= 1
+    try lake.store.put(file.path, bytes)
+    let clock = Clock()
+    let upkeep = LakeUpkeep(lake, now: { clock.now })
+    let first = try upkeep.pass()
+    #expect(first.map(\.table) == ["a", "b"])
+    #expect(first[0].failures.map(\.step) == ["compact"] && first[0].failures[0].failure.code == .corruptData)
+    #expect(first[1].compaction?.fragmentsAdded == 1 && first[1].failures.isEmpty)
+    #expect(try upkeep.pass().isEmpty)
+    clock.pass(601)
+    #expect(try upkeep.pass().map(\.table) == ["a"])
+    clock.pass(601)
+    #expect(try upkeep.pass().isEmpty)
+    clock.pass(600)
+    #expect(try upkeep.pass().map(\.failures.count) == [1])
+    // Nothing was lost, and it goes on when the file is whole again.
+    bytes[0] ^= 1
+    try lake.store.put(file.path, bytes)
+    clock.pass(86400)
+    #expect(try upkeep.pass().map { $0.compaction?.fragmentsAdded } == [1])
+    #expect(try ids("a") == (0..<50).map { Int64($0) })
+  }
+
+  /// Slow work ends soon after it is told to, and leaves the table as it was.
+  @Test func stopsWhenTold() throws {
+    for i in 0..<10 { try append(i * 1000..<i * 1000 + 1000, to: "t") }
+    var options = UpkeepOptions()
+    options.bytesPerSecond = 1000
+    let start = ContinuousClock.now
+    let reports = try LakeUpkeep(lake, options).pass(stop: { ContinuousClock.now - start > .milliseconds(200) })
+    #expect(reports.isEmpty && ContinuousClock.now - start < .seconds(20))
+    let table = try lake.open(.dataset, "t")
+    #expect(table.version == 10 && table.fragments.count == 10)
+    #expect(try lake.store.list("datasets/t.lance/data", recursive: true).count == 10)
+  }
+
+  /// Another process is one that has its own lock on the manifest.
+  @Test func versionsOpenElsewhereStay() throws {
+    let root = temporaryFolder()
+    let local = try DataLake(root: root)
+    for i in 0..<3 { try append(i..<i + 1, to: "t", in: local) }
+    let place = local.location(.dataset, "t")
+    let manifest = try #require(
+      try local.store.list("datasets/t.lance/_versions", recursive: false).filter { $0.name.hasSuffix(".manifest") }.last?.path)
+    #expect(!local.store.isHeld(manifest))
+    let hold = try #require(try LocalStore(root: root).hold(manifest))
+    withExtendedLifetime(hold) { #expect(local.store.isHeld(manifest)) }
+    var options = CleanupOptions()
+    options.olderThanSeconds = 0
+    let report = try withExtendedLifetime(hold) { try place.cleanup(options) }
+    #expect(report.inUse == [1] && report.versionsRemoved == [2])  // names go down as versions go up
+    #expect(local.store.hold("datasets/t.lance/none") == nil && !local.store.isHeld("datasets/t.lance/none"))
+  }
+}

@@ -23,6 +23,8 @@ public final class Buffer: @unchecked Sendable {  // Sendable: contents are froz
   public let byteCount: Int
   private let owner: AnyObject?
   private let charged: Int
+  /// What malloc gave; `pointer` is the first aligned place in it.
+  private let block: UnsafeMutableRawPointer?
 
   /// Alignment of allocated buffers, in bytes; Arrow's recommendation and one cache line.
   public static let alignment = 64
@@ -34,17 +36,21 @@ public final class Buffer: @unchecked Sendable {  // Sendable: contents are froz
       throw Failure(.invalidArgument, "a buffer of \(byteCount) bytes is not possible")
     }
     let capacity = (byteCount + 127) & ~63
-    try MemoryBudget.charge(capacity)
-    var raw: UnsafeMutableRawPointer?
-    guard posix_memalign(&raw, Buffer.alignment, capacity) == 0, let raw else {
-      MemoryBudget.release(capacity)
+    // Not posix_memalign: glibc before 2.38 does not find a freed aligned block again, and the heap grows without end
+    // (https://sourceware.org/bugzilla/show_bug.cgi?id=14581). malloc aligns to 16.
+    let size = capacity + Buffer.alignment - 16
+    try MemoryBudget.charge(size)
+    guard let block = zeroed ? calloc(1, size) : malloc(size) else {
+      MemoryBudget.release(size)
       throw Failure(.memoryLimit, "out of memory: \(byteCount) bytes were asked for")
     }
-    if zeroed { memset(raw, 0, capacity) } else { memset(raw + byteCount, 0, capacity - byteCount) }
-    self.pointer = raw
+    let pointer = block.alignedUp(toMultipleOf: Buffer.alignment)
+    if !zeroed { memset(pointer + byteCount, 0, capacity - byteCount) }
+    self.pointer = pointer
     self.byteCount = byteCount
     self.owner = nil
-    self.charged = capacity
+    self.charged = size
+    self.block = block
   }
 
   /// A view of `byteCount` bytes at `pointer`, alive as long as `owner` lives. Not counted in the memory budget.
@@ -53,6 +59,7 @@ public final class Buffer: @unchecked Sendable {  // Sendable: contents are froz
     self.byteCount = byteCount
     self.owner = owner
     self.charged = 0
+    self.block = nil
   }
 
   /// A copy of `bytes`.
@@ -70,8 +77,8 @@ public final class Buffer: @unchecked Sendable {  // Sendable: contents are froz
   }
 
   deinit {
-    guard charged > 0 else { return }
-    free(pointer)
+    guard let block else { return }
+    free(block)
     MemoryBudget.release(charged)
   }
 

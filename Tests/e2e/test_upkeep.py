@@ -79,7 +79,7 @@ def test_versions_that_others_read_stay(tmp_path):
         try:
             assert "open" in reader.stderr.readline()
             for i in range(7):
-                put(service, "t", range(i), "overwrite" if i % 2 else "append")
+                put(service, "t", range(i + 1), "overwrite" if i % 2 else "append")
 
             def clean():
                 done = subprocess.run([MOONLAKE, "lake", "cleanup", "t", "--older-than", "0s", "--json", "--config", service.config],

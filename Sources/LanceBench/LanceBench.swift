@@ -14,6 +14,8 @@ import Plan
 //   {"op":"open" | "scan" | "stream" | "filter" | "count" | "take","path":P, "columns":[...]?, "filter":F?, "rows":[...]?}
 //   {"op":"copy","path":P,"target":Q}                streams one table into another
 //
+//   {"op":"scan","path":P,"touching":C}              and adds up the eight-byte words of column C, a vector without nulls: reads every byte
+//
 // Each but `load` and `copy` takes "repeat" (one more call comes first, to warm up) and answers {"seconds":[...],"rows":n}. Filters are lists: ["<","x",0.01],
 // ["==","cat",{"text":"a"}], ["and",F,F], ["contains","name",{"text":"777"}], ["null","maybe"], ["true","flag"].
 
@@ -81,6 +83,19 @@ func drained(_ reader: any RecordBatchReader, keeping: Bool) throws(Failure) -> 
   return withExtendedLifetime(batches) { rows }
 }
 
+/// The words of the values of column `name`, added up.
+func wordSum(_ batch: RecordBatch, _ name: String) throws(Failure) -> UInt64 {
+  let column = try batch.column(name)
+  guard case .fixedSizeList(_, let size) = column.type, let items = column.children.first, let memory = items.buffers.first,
+    let bits = items.type.bitWidth
+  else { throw Failure(.invalidArgument, "column '\(name)' is \(column.type), no vector") }
+  return memory.withBytes { bytes in
+    let start = (column.offset * size + items.offset) * bits / 8
+    let values = UnsafeRawBufferPointer(rebasing: bytes[start..<start + column.count * size * bits / 8])
+    return values.withMemoryRebound(to: UInt64.self) { $0.reduce(0, &+) }
+  }
+}
+
 /// What the process keeps between commands.
 @main final class LanceBench {
   private var loaded: (schema: Schema, batches: [RecordBatch])?
@@ -127,7 +142,23 @@ func drained(_ reader: any RecordBatchReader, keeping: Bool) throws(Failure) -> 
     case "open": return try timed(count) { () throws(Failure) in try LanceTable(try location(path)).schema.fields.count }
     case "scan":
       let table = try table()
-      return try timed(count) { () throws(Failure) in try drained(try table.scan(columns: columns), keeping: true) }
+      guard let touched = command["touching"]?.stringValue else {
+        return try timed(count) { () throws(Failure) in try drained(try table.scan(columns: columns), keeping: true) }
+      }
+      var sum: UInt64 = 0
+      let times = try timed(count) { () throws(Failure) in
+        sum = 0
+        let scan = try table.scan(columns: columns)
+        var rows = 0
+        while let batch = try scan.next() {
+          rows += batch.count
+          sum &+= try wordSum(batch, touched)
+        }
+        return rows
+      }
+      var reply = times.objectValue ?? [:]
+      reply["sum"] = .string("\(sum)")
+      return .object(reply)
     case "stream":
       let table = try table()
       return try timed(count) { () throws(Failure) in try drained(try table.scan(columns: columns), keeping: false) }

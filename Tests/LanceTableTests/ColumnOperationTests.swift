@@ -176,7 +176,7 @@ struct ColumnOperationTests {
       return RewriteIntent(groups: [RewriteIntent.Group(old: [table.manifest.fragments[0]], new: [new])])
     }
     #expect(try LanceTable(location).indexEntries().map { try $0.coveredFragments() } == [[1]])
-    #expect(try LanceTable(location).fragments.map(\.id) == [2, 1])
+    #expect(try LanceTable(location).fragments.map(\.id) == [1, 2])
     let entry = try LanceTable(location).indexEntries()
     _ = try location.commit(options: ChangeOptions()) { _, _ in CreateIndexIntent(added: [], removed: entry) }
     #expect(try LanceTable(location).indexEntries().isEmpty && LanceTable(location).file.indexSection == nil)

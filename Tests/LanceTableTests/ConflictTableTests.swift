@@ -75,7 +75,7 @@ struct ConflictTableTests {
       "compact 0",
       {
         _ = try $0.commit(options: $1) { table, _ in
-          guard let old = table.manifest.fragments.first else { return nil }
+          guard let old = table.manifest.fragments.first(where: { $0.id == 0 }) else { return nil }
           var new = old
           new.id = 2
           return RewriteIntent(groups: [RewriteIntent.Group(old: [old], new: [new])])
@@ -86,8 +86,7 @@ struct ConflictTableTests {
       "compact 1",
       {
         _ = try $0.commit(options: $1) { table, _ in
-          guard table.manifest.fragments.count > 1 else { return nil }
-          let old = table.manifest.fragments[1]
+          guard let old = table.manifest.fragments.first(where: { $0.id == 1 }) else { return nil }
           var new = old
           new.id = 3
           return RewriteIntent(groups: [RewriteIntent.Group(old: [old], new: [new])])

@@ -26,7 +26,7 @@ package struct ReserveFragmentsIntent: CommitIntent {
 ///
 /// Addresses of the rows change: the old fragments leave the bitmaps of all indices, so that their rows count as not indexed.
 package struct RewriteIntent: CommitIntent {
-  /// Fragments that become others. The new ones take the place of the first old one, in their order.
+  /// Fragments that become others.
   package struct Group: Sendable {
     /// As read.
     package let old: [PBDataFragment]
@@ -61,11 +61,9 @@ package struct RewriteIntent: CommitIntent {
     guard gone.isSubset(of: Set(draft.manifest.fragments.map(\.id))) else {
       return .retry("some of the fragments to compact are gone")
     }
-    var replacement: [UInt64: [PBDataFragment]] = [:]
-    for group in groups { if let first = group.old.first { replacement[first.id] = group.new } }
-    draft.manifest.fragments = draft.manifest.fragments.flatMap { fragment in
-      gone.contains(fragment.id) ? replacement[fragment.id] ?? [] : [fragment]
-    }
+    // By id, or official readers call the table corrupt. Ids were reserved: what others appended since then has higher ones.
+    let fragments = draft.manifest.fragments.filter { !gone.contains($0.id) } + groups.flatMap(\.new)
+    draft.manifest.fragments = fragments.sorted { $0.id < $1.id }
     try draft.dropFromIndices(gone)
     var rewrite = PBRewriteOperation()
     rewrite.groups = groups.map { group in

@@ -53,7 +53,9 @@ package struct CompactReport: Sendable {
 }
 
 extension TableLocation {
-  /// Joins small fragments with their neighbours and rewrites those with many deleted rows. The rows and their order stay.
+  /// Joins small fragments with their neighbours and rewrites those with many deleted rows. Rewritten rows keep
+  /// their order among each other and go behind those of fragments that stay: fragments stand by their ids, as with Lance's own
+  /// compaction.
   ///
   /// Two commits, as the format has it: one reserves the new fragments' ids, one replaces the fragments. Indices do not cover
   /// rewritten fragments; their rows are searched as those of new fragments are. Appends of others meanwhile are no obstacle; a

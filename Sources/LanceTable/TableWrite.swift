@@ -38,12 +38,14 @@ package struct WriteOptions: Sendable {
     if let compression {
       throw Failure(
         .invalidArgument,
-        "compression '\(compression)' is for a new table or mode 'overwrite'; rows added to table '\(table.name)' are stored as it says")
+        "compression '\(compression)' is for a new table or mode 'overwrite'; rows added to table '\(table.name)' are stored as it says"
+      )
     }
     if let fileVersion, table.fileVersion != fileVersion.rawValue {
       throw Failure(
         .invalidArgument,
-        "file version \(fileVersion.rawValue) is for a new table or mode 'overwrite'; table '\(table.name)' has \(table.fileVersion)")
+        "file version \(fileVersion.rawValue) is for a new table or mode 'overwrite'; table '\(table.name)' has \(table.fileVersion)"
+      )
     }
   }
 }
@@ -145,7 +147,8 @@ struct WritePlan {
       readVersion = latest
       do throws(Failure) {
         let plain = try LanceSchema.fields(of: given)
-        fields = try options.compression.map { (choice) throws(Failure) in try CompressionChoice.applied(choice, to: plain) } ?? plain
+        fields =
+          try options.compression.map { (choice) throws(Failure) in try CompressionChoice.applied(choice, to: plain) } ?? plain
       } catch { throw error.context("table '\(location.name)'") }
       // As it will be read: a dictionary column, for one, is stored as its values.
       schema = try LanceSchema.schema(of: fields, metadata: given.metadata)

@@ -105,7 +105,8 @@ extension Call {
 
   /// A number as a 0-dim tensor of `dtype`. A whole one keeps all of its 64 bits.
   func scalar(_ index: Int32, _ dtype: DType) throws(Failure) -> Tensor {
-    isInteger(index) ? try Tensor.scalar(integer: Int64(try integer(index)), dtype) : try Tensor.scalar(try number(index), dtype)
+    isInteger(index)
+      ? try Tensor.scalar(integer: Int64(try integer(index)), dtype) : try Tensor.scalar(try number(index), dtype)
   }
 
   /// Both operands of an operator; at least one is a tensor.

@@ -1,5 +1,5 @@
-package import LuaHost
 import LuaData
+package import LuaHost
 import LuaServe
 import LuaSystem
 import LuaTensor

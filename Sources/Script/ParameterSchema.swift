@@ -26,7 +26,8 @@ package struct ParameterSchema: Sendable {
         parameters = []
         return
       }
-      throw Failure(.invalidScript, "params must be a table such as { epochs = { type = \"integer\", default = 10 } }", place: script)
+      throw Failure(
+        .invalidScript, "params must be a table such as { epochs = { type = \"integer\", default = 10 } }", place: script)
     }
     var parameters: [Parameter] = []
     for (name, rule) in members {
@@ -53,18 +54,21 @@ package struct ParameterSchema: Sendable {
     let known = parameters.map(\.name)
     for (name, _) in given where !known.contains(name) {
       throw Failure(
-        .invalidParams, "unknown parameter \(nearNames(name, known: known, what: "parameters"))", details: ["field": .string("params." + name)])
+        .invalidParams, "unknown parameter \(nearNames(name, known: known, what: "parameters"))",
+        details: ["field": .string("params." + name)])
     }
     for parameter in parameters {
       if let value = given[parameter.name], !value.isNull {
         result[parameter.name] = try parameter.checked(value) { reason in
-          Failure(.invalidParams, "parameter '\(parameter.name)' \(reason)", details: ["field": .string("params." + parameter.name)])
+          Failure(
+            .invalidParams, "parameter '\(parameter.name)' \(reason)", details: ["field": .string("params." + parameter.name)])
         }
       } else if let fallback = parameter.fallback {
         result[parameter.name] = fallback
       } else if parameter.isRequired {
         throw Failure(
-          .invalidParams, "parameter '\(parameter.name)' (\(parameter.type)) is missing", details: ["field": .string("params." + parameter.name)])
+          .invalidParams, "parameter '\(parameter.name)' (\(parameter.type)) is missing",
+          details: ["field": .string("params." + parameter.name)])
       }
     }
     return result
@@ -88,8 +92,12 @@ extension ParameterSchema.Parameter {
     }
     guard fits else { throw fail("must be \(type == "integer" ? "an" : "a") \(type), got \(value.text().prefix(80))") }
     if let number = value.doubleValue {
-      if let minimum, number < minimum { throw fail("must be at least \(JSONValue.double(minimum).text()), got \(value.text())") }
-      if let maximum, number > maximum { throw fail("must be at most \(JSONValue.double(maximum).text()), got \(value.text())") }
+      if let minimum, number < minimum {
+        throw fail("must be at least \(JSONValue.double(minimum).text()), got \(value.text())")
+      }
+      if let maximum, number > maximum {
+        throw fail("must be at most \(JSONValue.double(maximum).text()), got \(value.text())")
+      }
     }
     if let choices, !choices.contains(value) {
       throw fail("must be one of \(choices.map { $0.text() }.joined(separator: ", ")), got \(value.text().prefix(80))")

@@ -53,7 +53,9 @@ package struct ScriptRunner {
             let size = result.utf8().count
             guard size <= ScriptRunner.resultLimitBytes else {
               throw Failure(
-                .resultTooLarge, "the result has \(size) bytes as JSON, more than \(ScriptRunner.resultLimitBytes); write large data to 'output'")
+                .resultTooLarge,
+                "the result has \(size) bytes as JSON, more than \(ScriptRunner.resultLimitBytes); write large data to 'output'"
+              )
             }
             return result.arrayValue?.isEmpty == true ? .object([:]) : result
           })
@@ -71,7 +73,8 @@ package struct ScriptRunner {
     do throws(Failure) {
       bytes = try ConfinedPaths(roots: [job.scriptRoot], base: job.scriptRoot).read(job.script, limitBytes: 16 << 20)
     } catch {
-      throw Failure(error.code == .pathNotAllowed ? error.code : .invalidScript, "script '\(job.shownScript)': \(error.message)")
+      throw Failure(
+        error.code == .pathNotAllowed ? error.code : .invalidScript, "script '\(job.shownScript)': \(error.message)")
     }
     guard let text = String(validating: bytes, as: UTF8.self) else {
       throw Failure(.invalidScript, "script '\(job.shownScript)' is not UTF-8 text; scripts are Lua source")
@@ -90,7 +93,8 @@ package struct ScriptRunner {
       read: { call in
         guard call.isFunction(1) else {
           throw Failure(
-            .invalidScript, "the script defines no function run(input, output, params), neither as a global nor in the table it returns",
+            .invalidScript,
+            "the script defines no function run(input, output, params), neither as a global nor in the table it returns",
             place: shown)
         }
         let schema = call.isNil(2) ? nil : try ParameterSchema(try call.json(2, name: "params"), script: shown)

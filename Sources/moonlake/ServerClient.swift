@@ -91,7 +91,8 @@ struct ServerClient {
   private static func failure(_ body: JSONValue, status: Int) -> Failure {
     let error = body["error"]
     return Failure(
-      Failure.Code(error?["code"]?.stringValue ?? "HTTP_\(status)"), error?["message"]?.stringValue ?? "the server answered \(status)")
+      Failure.Code(error?["code"]?.stringValue ?? "HTTP_\(status)"),
+      error?["message"]?.stringValue ?? "the server answered \(status)")
   }
 }
 

@@ -23,7 +23,8 @@ import Testing
     func frame(_ ids: Range<Int>) throws -> Frame {
       let vectors = try Buffer(ids.flatMap { id in (0..<4).map { Float((id * 31 + $0 * 17) % 97) } })
       return try Frame(columns: [
-        ("id", try Column.int64(ids.map { Int64($0) })), ("n", try Column.int32(ids.map { $0 % 13 == 0 ? nil : Int32($0 * 79 % 50) })),
+        ("id", try Column.int64(ids.map { Int64($0) })),
+        ("n", try Column.int32(ids.map { $0 % 13 == 0 ? nil : Int32($0 * 79 % 50) })),
         ("kind", try Column.utf8(ids.map { "k\($0 % 7)" })),
         ("v", Column.vectors(.float32, size: 4, count: ids.count, buffer: vectors)),
       ])
@@ -88,7 +89,8 @@ import Testing
         #expect(try answers(TableLocation(damaged, "\(k).lance")) == right, "\(path), flip \(k)")
       } catch {
         refused += 1
-        #expect((error as? Failure).map { [.corruptData, .unsupported].contains($0.code) } == true, "\(path), flip \(k): \(error)")
+        #expect(
+          (error as? Failure).map { [.corruptData, .unsupported].contains($0.code) } == true, "\(path), flip \(k): \(error)")
       }
     }
     #expect(inIndices >= tries / 2 && refused > tries / 2)

@@ -107,7 +107,8 @@ struct TableStep: Sendable {
         found = try Frame(LanceSource(table)).filter(.compare(.equal, .column("text"), .literal(.string("changed")))).collect()
       default: found = try table.search([104, 0], VectorQuery(column: "place"), select: ["id"])
       }
-      lines.append("\(index.name): " + (0..<found.count).map { JSONValue.object(found.json(row: $0)).text() }.joined(separator: " "))
+      lines.append(
+        "\(index.name): " + (0..<found.count).map { JSONValue.object(found.json(row: $0)).text() }.joined(separator: " "))
     }
     return lines.joined(separator: "\n")
   }

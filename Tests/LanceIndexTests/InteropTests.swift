@@ -213,7 +213,8 @@ struct InteropTests {
     #expect(try !word.arrayValue!.isEmpty && python.call("fts", path, "k91").arrayValue!.count >= word.arrayValue!.count)
     let q = try queries(1, dim: 32)[0]
     #expect(
-      try python.call("nearest", path, .array(q.map { .double(Double($0)) }), 5, ["nprobes": 4]).arrayValue?[0].arrayValue?.count
+      try python.call("nearest", path, .array(q.map { .double(Double($0)) }), 5, ["nprobes": 4]).arrayValue?[0].arrayValue?
+        .count
         == 5)
     #expect(try LanceTable(location).nearest([q], query(5)) == LanceTable(location).nearest([q], query(5, usesIndex: false)))
   }

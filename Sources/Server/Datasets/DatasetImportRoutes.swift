@@ -31,7 +31,8 @@ struct DatasetImportRoutes: Sendable {
             about: "What to do with rows that are there; create when left out: the data set must be new."),
           QueryParameter(
             name: "compression", kind: .text,
-            about: "For a new data set or mode=overwrite: none, lz4, zstd or zstd:LEVEL, for its values and what is appended later."),
+            about:
+              "For a new data set or mode=overwrite: none, lz4, zstd or zstd:LEVEL, for its values and what is appended later."),
           QueryParameter(name: "key", kind: .text, about: "For merge: the columns that tell rows apart, with commas between."),
         ],
         rowsBody: [DatasetImportRoutes.csv[0], DatasetImportRoutes.lines[0], "application/json"],
@@ -73,7 +74,9 @@ struct DatasetImportRoutes: Sendable {
     let (id, given) = (call.parameter("id"), options)
     let (report, isNew) = try await lake.withImport(id) { place throws(Failure) in
       let there = try LanceTable.exists(place) ? try LanceTable(place) : nil
-      return (try DatasetImportRoutes.write(try rows(mode == .overwrite ? nil : there?.schema), place, mode, key, given), there == nil)
+      return (
+        try DatasetImportRoutes.write(try rows(mode == .overwrite ? nil : there?.schema), place, mode, key, given), there == nil
+      )
     }
     return json(
       report.json, status: isNew ? .created : .ok,

@@ -24,7 +24,9 @@ extension Tensor {
     let small = [o.stride.0, o.stride.1, o.dilation.0, o.dilation.1, o.groups]
     guard small.allSatisfy({ $0 >= 1 && $0 < 1 << 20 }), min(o.padding.0, o.padding.1) >= 0,
       max(o.padding.0, o.padding.1) < 1 << 20
-    else { throw Failure(.invalidArgument, "conv2d: stride, dilation and groups must be 1 to 2^20 - 1 and padding 0 to 2^20 - 1") }
+    else {
+      throw Failure(.invalidArgument, "conv2d: stride, dilation and groups must be 1 to 2^20 - 1 and padding 0 to 2^20 - 1")
+    }
     guard x.shape[1] == weight.shape[1] * o.groups, weight.shape[0] % o.groups == 0, weight.shape[2] > 0, weight.shape[3] > 0
     else {
       throw Failure(

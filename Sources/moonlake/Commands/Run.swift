@@ -44,11 +44,15 @@ struct Run: ParsableCommand {
     job.output = output
     job.params = try parseParams(params).objectValue ?? [:]
     if let timeLimit {
-      guard let seconds = Quantity.seconds(timeLimit) else { throw Failure(.invalidArgument, "--time-limit: '\(timeLimit)' is no duration such as 90s or 10m") }
+      guard let seconds = Quantity.seconds(timeLimit) else {
+        throw Failure(.invalidArgument, "--time-limit: '\(timeLimit)' is no duration such as 90s or 10m")
+      }
       job.wallLimitSeconds = seconds
     }
     if let memoryLimit {
-      guard let bytes = Quantity.bytes(memoryLimit) else { throw Failure(.invalidArgument, "--memory-limit: '\(memoryLimit)' is no size such as 512MiB or 2GiB") }
+      guard let bytes = Quantity.bytes(memoryLimit) else {
+        throw Failure(.invalidArgument, "--memory-limit: '\(memoryLimit)' is no size such as 512MiB or 2GiB")
+      }
       job.memoryLimitBytes = bytes
     }
     return job

@@ -33,7 +33,8 @@ final class LineEditor {
     setlocale(LC_CTYPE, "")
     history = edit_history(historyFile, 1000)
     editor = edit_open(
-      history, { _ in LineEditor.current?.prompt }, { editor, _ in LineEditor.current?.completeAtCursor(editor) ?? UInt8(CC_ERROR) },
+      history, { _ in LineEditor.current?.prompt },
+      { editor, _ in LineEditor.current?.completeAtCursor(editor) ?? UInt8(CC_ERROR) },
       { _, _ in
         LineEditor.current?.wasInterrupted = true
         print("^C")
@@ -77,7 +78,9 @@ final class LineEditor {
   }
 
   private func completeAtCursor(_ editor: OpaquePointer?) -> UInt8 {
-    guard let editor, let info = el_line(editor)?.pointee, let start = info.buffer, let cursor = info.cursor else { return UInt8(CC_ERROR) }
+    guard let editor, let info = el_line(editor)?.pointee, let start = info.buffer, let cursor = info.cursor else {
+      return UInt8(CC_ERROR)
+    }
     let bytes = UnsafeRawBufferPointer(start: start, count: cursor - start)
     let (typed, candidates) = complete(String(decoding: bytes, as: UTF8.self))
     guard let first = candidates.first else { return UInt8(CC_ERROR) }

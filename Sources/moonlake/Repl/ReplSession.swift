@@ -154,23 +154,30 @@ final class ReplSession {
     var found: [String] = []
     if parts.count == 1 {
       for module in modules where module.name == parts[0] {
-        found.append("\(module.name): \(module.doc)\n" + module.functions.map { "  \($0.name)  \(firstLine($0.doc))" }.joined(separator: "\n"))
+        found.append(
+          "\(module.name): \(module.doc)\n"
+            + module.functions.map { "  \($0.name)  \(firstLine($0.doc))" }.joined(separator: "\n"))
       }
       for type in types where type.name == parts[0] {
-        found.append("\(type.name): \(type.doc)\n" + type.methods.map { "  :\($0.name)  \(firstLine($0.doc))" }.joined(separator: "\n"))
+        found.append(
+          "\(type.name): \(type.doc)\n" + type.methods.map { "  :\($0.name)  \(firstLine($0.doc))" }.joined(separator: "\n"))
       }
     }
     guard let last = parts.last else { return .done }
     let owner = parts.count > 1 ? parts[parts.count - 2] : nil
     for module in modules where owner == nil || owner == module.name {
-      for fn in module.functions where fn.name == last { found.append("\(module.name).\(fn.name): \(fn.signatureText)\n  \(fn.doc)") }
+      for fn in module.functions where fn.name == last {
+        found.append("\(module.name).\(fn.name): \(fn.signatureText)\n  \(fn.doc)")
+      }
     }
     for type in types where owner == nil || owner == type.name || !modules.contains(where: { $0.name == owner }) {
       for fn in type.methods where fn.name == last { found.append("\(type.name):\(fn.name): \(fn.signatureText)\n  \(fn.doc)") }
     }
     guard !found.isEmpty else {
-      let known = modules.flatMap { [$0.name] + $0.functions.map(\.name) } + types.flatMap { [$0.name] + $0.methods.map(\.name) }
-      return .failed(Failure(.invalidArgument, "no help on \(nearNames(topic, known: Array(Set(known)).sorted(), what: "topics"))"))
+      let known =
+        modules.flatMap { [$0.name] + $0.functions.map(\.name) } + types.flatMap { [$0.name] + $0.methods.map(\.name) }
+      return .failed(
+        Failure(.invalidArgument, "no help on \(nearNames(topic, known: Array(Set(known)).sorted(), what: "topics"))"))
     }
     output(found.joined(separator: "\n"))
     return .done
@@ -181,8 +188,10 @@ final class ReplSession {
   // MARK: Completion
 
   private static let words = [
-    "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in", "local", "nil", "not", "or", "repeat",
-    "return", "then", "true", "until", "while", "assert", "error", "ipairs", "math", "next", "pairs", "pcall", "print", "require", "select",
+    "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in", "local", "nil", "not", "or",
+    "repeat",
+    "return", "then", "true", "until", "while", "assert", "error", "ipairs", "math", "next", "pairs", "pcall", "print",
+    "require", "select",
     "setmetatable", "string", "table", "tonumber", "tostring", "type", "utf8", "xpcall",
   ]
 

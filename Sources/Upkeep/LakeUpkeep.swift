@@ -20,6 +20,9 @@ package struct UpkeepOptions: Sendable {
   package var keepVersionsSeconds: Double? = 14 * 86400
   /// So many fragments must become fewer before any is rewritten for their number.
   package var fewestFragments = 8
+  /// So many rows, and a twentieth of those that it knows, must be new to an index before they are added to it: until then searching
+  /// them one by one costs little, and many small parts cost more.
+  package var fewestRowsToIndex = 10_000
   /// A table on which a step failed rests that long before the step is tried again, twice as long after each further failure, a day
   /// at most.
   package var retrySeconds = 600.0
@@ -51,10 +54,10 @@ package struct TableUpkeep: Sendable {
   }
 }
 
-/// Upkeep of all data sets and models of a lake. `pass` may be called again and again, by one thread at a time.
+/// Upkeep of all data sets of a lake. `pass` may be called again and again, by one thread at a time. Models are left alone: each of
+/// their versions is somebody's result.
 ///
-/// A step that fails (full disk, damaged file, others who write all the time) is not tried again for a while and stops no other
-/// step and no other table.
+/// A step that fails (full disk, damaged file) is not tried again for a while and stops no other step and no other table.
 package final class LakeUpkeep: Sendable {
   private struct Memory {
     /// The version that the last whole look left behind.
@@ -84,14 +87,12 @@ package final class LakeUpkeep: Sendable {
   package func pass(stop: @escaping @Sendable () -> Bool = { false }) throws(Failure) -> [TableUpkeep] {
     var reports: [TableUpkeep] = []
     var there: Set<String> = []
-    for kind in LakeKind.allCases {
-      for id in try lake.names(kind) {
-        if stop() { return reports }
-        let place = lake.location(kind, id)
-        there.insert(place.folder)
-        let report = look(at: place, stop)
-        if report.isWorthSaying { reports.append(report) }
-      }
+    for id in try lake.names(.dataset) {
+      if stop() { return reports }
+      let place = lake.location(.dataset, id)
+      there.insert(place.folder)
+      let report = look(at: place, stop)
+      if report.isWorthSaying { reports.append(report) }
     }
     memory.withLock { memory in memory = memory.filter { there.contains($0.key) } }
     return reports
@@ -110,9 +111,10 @@ package final class LakeUpkeep: Sendable {
         report.compaction = try place.compact(compaction(stop))
       }
       let indexed = step("index", &known, &report) { report throws(Failure) in
-        if try LanceTable(place).indexList().contains(where: { $0.isUsable && $0.unindexedRows > 0 }) {
-          if !stop() { report.indices = try place.optimizeIndices() }
+        let behind = try LanceTable(place).indexList().filter {
+          $0.isUsable && $0.unindexedRows >= max(1, options.fewestRowsToIndex, $0.indexedRows / 20)
         }
+        if !behind.isEmpty, !stop() { report.indices = try place.optimizeIndices(behind.map(\.name)) }
       }
       if compacted, indexed { known.version = try? LanceTable(place).version }
     }
@@ -141,8 +143,11 @@ package final class LakeUpkeep: Sendable {
       known.failures[name] = nil
       return true
     } catch {
-      // Told to stop, or the table is gone: no failure of the step.
-      if error.code == .cancelled || error.code == .datasetNotFound { return false }
+      switch error.code {
+      case .unsupported: return true  // Features of others' tables that we do not write: nothing to be done about it.
+      case .cancelled, .datasetNotFound, .versionConflict: return false  // Told to stop, gone, or others write: the next pass.
+      default: break
+      }
       let count = (known.failures[name]?.count ?? 0) + 1
       let rest = min(86400, options.retrySeconds * Double(1 << min(count - 1, 20)))
       known.failures[name] = (count, now() + rest)

@@ -109,9 +109,9 @@ struct Configuration: Sendable {
       case "upkeep":
         for (key, node) in try reader.mapping(keys, "upkeep") {
           switch key {
-          case "interval": upkeepSeconds = try reader.seconds(node, "upkeep.interval")
+          case "interval": upkeepSeconds = try reader.positive(try reader.seconds(node, "upkeep.interval"), node, "upkeep.interval")
           case "memory_limit": upkeep.memoryBytes = try reader.bytes(node, "upkeep.memory_limit") ?? Int.max
-          case "rate": upkeep.bytesPerSecond = try reader.bytes(node, "upkeep.rate")
+          case "rate": upkeep.bytesPerSecond = try reader.positive(try reader.bytes(node, "upkeep.rate"), node, "upkeep.rate")
           case "keep_versions_for": upkeep.keepVersionsSeconds = try reader.seconds(node, "upkeep.keep_versions_for")
           default:
             throw reader.unknown(
@@ -235,6 +235,12 @@ struct YAMLReader {
     guard let value = Quantity.seconds(text) else {
       throw failure(key, node, "expected a duration such as 90, 1.5s, 30m, 2h or none, not '\(text)'")
     }
+    return value
+  }
+
+  /// `value`, unless it is 0.
+  func positive<T: Numeric>(_ value: T?, _ node: Node, _ key: String) throws(Failure) -> T? {
+    if let value, value == 0 { throw failure(key, node, "0 is not possible; none turns it off") }
     return value
   }
 

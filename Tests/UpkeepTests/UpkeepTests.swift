@@ -65,8 +65,11 @@ import Upkeep
       batch.count > 100 ? (0..<500).map { Int32($0) } : []
     }
     _ = try place.delete(where: filter)
-    let reports = try LakeUpkeep(lake).pass()
-    #expect(reports.count == 1 && reports[0].compaction?.deletedRowsDropped == 500 && reports[0].indices == 1)
+    var options = UpkeepOptions()
+    let reports = try LakeUpkeep(lake, options).pass()
+    #expect(reports.count == 1 && reports[0].compaction?.deletedRowsDropped == 500 && reports[0].indices == 0)
+    options.fewestRowsToIndex = 600
+    #expect(try LakeUpkeep(lake, options).pass().map(\.indices) == [1])
     #expect(try lake.open(.dataset, "t").indexList().map(\.unindexedRows) == [0])
     // Rewritten rows go behind those that stay.
     #expect(try ids("t") == (Array(1000..<1100) + Array(500..<1000)).map { Int64($0) })

@@ -9,7 +9,7 @@ struct LakeUpkeepOnce: ParsableCommand {
     commandName: "upkeep",
     abstract: "Do once what the service does by itself: join small files, let indices catch up, remove old versions.",
     discussion: """
-      Goes through all data sets and models, as the section `upkeep` of the configuration says. Exit code 1: something failed.
+      Goes through all data sets, as the section `upkeep` of the configuration says. Exit code 1: something failed.
       Example:
         moonlake lake upkeep --json
       """)

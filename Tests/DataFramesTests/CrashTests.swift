@@ -104,6 +104,7 @@ import Testing
       }
     }
     #expect(checked >= 7 * changes.count)
+    print("power cuts: \(TableStep.all.count) operations, \(changes.count) changes of the disk, \(checked) disks looked at")
   }
 
   /// Life goes on after a cut: the steps that were not acknowledged can be done again.
@@ -165,6 +166,7 @@ import Testing
   /// One failing system call, or all from there on: a full disk, a broken one.
   @Test(arguments: [ENOSPC, EIO], [false, true]) func failingSystemCalls(_ code: Int32, _ forGood: Bool) throws {
     let states = try states()
+    var checked = 0
     for (done, step) in TableStep.all.enumerated() {
       var failing = 1
       while true {
@@ -186,7 +188,9 @@ import Testing
         }
         try FileManager.default.removeItem(atPath: root)
         failing += Self.isThorough ? 1 : 3
+        checked += 1
       }
     }
+    print("failing system calls, errno \(code)\(forGood ? " for good" : ""): \(checked) points")
   }
 }

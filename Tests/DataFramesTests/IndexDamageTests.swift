@@ -94,5 +94,6 @@ import Testing
       }
     }
     #expect(inIndices >= tries / 2 && refused > tries / 2)
+    print("flipped bits: \(tries), of them \(inIndices) in indices; \(refused) refused, the others without effect")
   }
 }

@@ -91,9 +91,12 @@ extension LanceTable {
     }
     if case .append(let base) = plan.target, fragments.isEmpty { return base }
     let commit = TableCommit(location: location, properties: options.properties)
+    var commitName: String?
+    if case .append(let base) = plan.target { commitName = base.commitName }
     let outcome: TableCommit.Outcome
     do throws(Failure) {
-      outcome = try commit.run(plan.intent(fragments), readVersion: plan.readVersion, exactly: options.ifVersion != nil)
+      outcome = try commit.run(
+        plan.intent(fragments), readVersion: plan.readVersion, commitName: commitName, exactly: options.ifVersion != nil)
     } catch {
       if TableCommit.isUndone(error) { writer.removeAll() }
       throw error

@@ -151,6 +151,25 @@ import Testing
         try location.manifest(version, .v2).manifest.fragments.flatMap(\.files).map { "t.lance/data/\($0.path)" }
       })
     #expect(Set(try location.store.list("t.lance/data", recursive: true).map(\.path)) == needed)
+    // One that is deleted and made anew under the same name, with the same numbers of versions and fragments, is another table.
+    for rows in [2, 5] {
+      let old = try table([[0, 1, 2, 3]])
+      try deleteRows([1, 2], ofFragment: 0, old)
+      let anew = TableLocation(
+        Interrupted(
+          old.store,
+          [
+            {
+              try old.store.deleteTree(old.folder)
+              for i in 0..<rows {
+                try LanceTable.write(SampleRows.reader([100 + i]), to: old, mode: i == 0 ? .create : .append)
+              }
+            }
+          ]), old.folder)
+      let error = failure { _ = try anew.compact() }
+      #expect(error?.code == .versionConflict && error?.message.contains("was deleted and made anew") == true, "\(error as Any)")
+      #expect(try SampleRows.difference(LanceTable(old), (0..<rows).map { 100 + $0 }) == nil)
+    }
     // A table that is replaced meanwhile is not compacted.
     try LanceTable.write(SampleRows.reader([7]), to: location, mode: .append)
     let replaced = TableLocation(

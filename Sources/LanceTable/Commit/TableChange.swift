@@ -89,7 +89,8 @@ extension TableLocation {
           files.removeAll()
           return nil
         }
-        outcome = try commit.run(intent, readVersion: table.version, exactly: options.ifVersion != nil)
+        outcome = try commit.run(
+          intent, readVersion: table.version, commitName: table.commitName, exactly: options.ifVersion != nil)
       } catch {
         if TableCommit.isUndone(error) { files.removeAll() }
         throw error

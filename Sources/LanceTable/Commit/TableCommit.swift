@@ -28,9 +28,13 @@ struct TableCommit {
   /// - Parameters:
   ///   - intent: what to do.
   ///   - readVersion: the version that it was computed on; nil when there must be no table yet.
+  ///   - commitName: of that version (`LanceTable.commitName`); nil when the intent fits any table. A table that was deleted and made
+  ///     anew meanwhile may have the same version and fragment numbers, and is another table.
   ///   - exactly: true when no other version may have come in between.
   /// - Throws: `VERSION_CONFLICT`, `ALREADY_EXISTS`, `UNSUPPORTED`; see also `isUndone`.
-  func run(_ intent: any CommitIntent, readVersion: UInt64?, exactly: Bool = false) throws(Failure) -> Outcome {
+  func run(_ intent: any CommitIntent, readVersion: UInt64?, commitName: String? = nil, exactly: Bool = false)
+    throws(Failure) -> Outcome
+  {
     // The newest version that was found to fit.
     var judged = readVersion
     for attempt in 0..<TableCommit.attempts {
@@ -48,6 +52,10 @@ struct TableCommit {
       if let found = newest, !found.isTombstone {
         guard let readVersion, let since = judged else {
           throw Failure(.alreadyExists, "table '\(location.name)' exists already (version \(found.manifest.version))")
+        }
+        if let commitName, try isAnother(found, listing, readVersion, commitName) {
+          throw Failure(
+            .versionConflict, "table '\(location.name)' was deleted and made anew while the \(intent.name) was written")
         }
         for version in listing.versions where version > since {
           if exactly { throw conflict(intent, readVersion, version, "no version may come in between") }
@@ -84,6 +92,20 @@ struct TableCommit {
       .versionConflict,
       "table '\(location.name)': the \(intent.name) was overtaken by other writers \(TableCommit.attempts) times; try again later"
     )
+  }
+
+  /// Whether version `version` of the table is not the commit `name`.
+  private func isAnother(_ newest: ManifestFile, _ listing: VersionListing, _ version: UInt64, _ name: String) throws(Failure)
+    -> Bool
+  {
+    if name.isEmpty || newest.manifest.transactionFile == name { return false }
+    if newest.manifest.version <= version { return true }
+    // Gone: cleaned up by somebody who did not see that it is open. Newer versions follow it all the same.
+    guard listing.versions.contains(version) else { return false }
+    do throws(Failure) { return try location.manifest(version, listing.naming).manifest.transactionFile != name } catch {
+      guard error.code == .versionNotFound else { throw error }
+      return false
+    }
   }
 
   /// Writes transaction and manifest; nil when another writer took the version.

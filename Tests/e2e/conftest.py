@@ -1,5 +1,6 @@
 """What the tests from outside share: the digits, whole and a small part of them, and servers."""
 import os
+import signal
 import struct
 import sys
 
@@ -7,6 +8,9 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from service import MOONLAKE, TOP, Service  # noqa: E402
+
+# A shell without job control starts what is in its background with SIGINT ignored, and children would inherit it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SCREENSHOTS = os.path.join(TOP, ".build", "screenshots")
 

@@ -166,9 +166,9 @@ function Frame:item() end
 ---@return string
 function Frame:text(rows) end
 
---- Computes the rows and writes them to data set `output`: mode "create" (default), "append", "overwrite", or "merge" with key columns: rows whose key is there take these values, the others are added. Gives rows, version, fragments, inserted, updated, deleted and, per check, its counts.
+--- Computes the rows and writes them to data set `output`: mode "create" (default), "append", "overwrite", or "merge" with key columns: rows whose key is there take these values, the others are added. For a new or replaced data set: compression of its values ("none", "lz4", "zstd" or "zstd:LEVEL", which appends follow) and data_storage_version ("2.0", "2.1", "2.2"). Gives rows, version, fragments, inserted, updated, deleted and, per check, its counts.
 ---@param output string
----@param opts? {mode?: string, key?: any, progress?: function}
+---@param opts? {mode?: string, key?: any, compression?: string, max_rows_per_file?: integer, data_storage_version?: string, progress?: function}
 ---@return table
 function Frame:write(output, opts) end
 

@@ -148,7 +148,7 @@ function Table:doctor(opts) end
 ---@return table
 function Table:compact(opts) end
 
---- Removes versions older than older_than_days (14) days and files that no version refers to. The newest keep_versions (1) and those with a tag stay. dry_run: only says what would go.
+--- Removes versions that were superseded more than older_than_days (14) days ago and files that no version refers to. The newest keep_versions (1) and those with a tag stay. dry_run: only says what would go.
 ---@param opts? {older_than_days?: number, keep_versions?: integer, dry_run?: boolean}
 ---@return table
 function Table:cleanup(opts) end

@@ -44,16 +44,20 @@ public enum Parallel {
       return
     }
     let next = Atomic<Int>(0)
+    let scope = StopScope.current
     withoutActuallyEscaping(body) { body in
       // Sendable proof: `concurrentPerform` returns only after all blocks ran, and blocks are disjoint ranges.
       nonisolated(unsafe) let body = body
       DispatchQueue.concurrentPerform(iterations: workers) { _ in
-        $inside.withValue(true) {
+        func work() {
           while !Cancellation.isRequested {
             let block = next.add(1, ordering: .relaxed).oldValue
             if block >= blocks { return }
             body(block * grain..<min(count, (block + 1) * grain))
           }
+        }
+        $inside.withValue(true) {
+          if let scope { scope.around(work) } else { work() }
         }
       }
     }
@@ -72,8 +76,8 @@ public enum Cancellation {
   private static let asked = Atomic<Bool>(false)
   private static let holds = Atomic<Int>(0)
 
-  /// True once a stop was asked for and nobody holds it back.
-  public static var isRequested: Bool { requested.load(ordering: .relaxed) }
+  /// True once a stop was asked for and nobody holds it back, or `stop` of the `within` around says so.
+  public static var isRequested: Bool { requested.load(ordering: .relaxed) || StopScope.current?.isStopped == true }
   /// True once a stop was asked for, held back or not.
   public static var isAsked: Bool { asked.load(ordering: .relaxed) }
   /// Asks for a stop. Async-signal-safe.
@@ -93,8 +97,46 @@ public enum Cancellation {
     let left = holds.subtract(1, ordering: .sequentiallyConsistent).newValue
     if left == 0, asked.load(ordering: .sequentiallyConsistent) { requested.store(true, ordering: .relaxed) }
   }
+  /// Runs `body`, which is to end as if a stop was asked for once `stop` says so: work beside which the process goes on. `stop` is asked
+  /// often, by any thread that works for `body`.
+  public static func within<Result>(stop: @escaping @Sendable () -> Bool, _ body: () throws(Failure) -> Result) throws(Failure)
+    -> Result
+  {
+    try StopScope(stop: stop, outer: StopScope.current).around(body)
+  }
   /// - Throws: `CANCELLED` once a stop was asked for.
   public static func check() throws(Failure) {
     if isRequested { throw Failure(.cancelled, "cancelled") }
+  }
+}
+
+/// What `Cancellation.within` says for the thread that runs its body, and the threads that help it.
+private final class StopScope: Sendable {
+  private let stop: @Sendable () -> Bool
+  private let outer: StopScope?
+
+  init(stop: @escaping @Sendable () -> Bool, outer: StopScope?) {
+    self.stop = stop
+    self.outer = outer
+  }
+
+  var isStopped: Bool { stop() || outer?.isStopped == true }
+
+  // Bodies are synchronous, so a thread's own value serves; a task-local one crashed in swift_task_localValuePush (Swift 6.3.1).
+  private static let key: pthread_key_t = {
+    var key = pthread_key_t()
+    pthread_key_create(&key, nil)
+    return key
+  }()
+  static var current: StopScope? {
+    pthread_getspecific(key).map { Unmanaged<StopScope>.fromOpaque($0).takeUnretainedValue() }
+  }
+
+  /// Runs `body` with this as the thread's scope, which stays alive meanwhile.
+  func around<Result, E>(_ body: () throws(E) -> Result) throws(E) -> Result {
+    let before = pthread_getspecific(StopScope.key)
+    pthread_setspecific(StopScope.key, Unmanaged.passUnretained(self).toOpaque())
+    defer { withExtendedLifetime(self) { _ = pthread_setspecific(StopScope.key, before) } }
+    return try body()
   }
 }

@@ -102,6 +102,11 @@ extension LanceTable {
     return parts
   }
 
+  /// Ids of the fragments whose rows an index knows that cannot be built here: their rows would be lost to it if they moved.
+  package func fragmentsOfForeignIndices() throws(Failure) -> Set<UInt64> {
+    try indexParts().filter { !$0.isUsable }.reduce(into: []) { $0.formUnion($1.covered) }
+  }
+
   /// False when the manifest names no index at all.
   package var hasIndices: Bool { file.indexSection != nil }
 

@@ -44,6 +44,16 @@ enum FeatureFlags {
     }
   }
 
+  /// Whoever removes files must know of all that a version may need.
+  static func checkKnown(_ manifest: PBManifest, table: String) throws(Failure) {
+    let unknown = (manifest.readerFeatureFlags | manifest.writerFeatureFlags) & ~(readable | writable)
+    guard unknown == 0 else {
+      throw Failure(
+        .unsupported,
+        "table '\(table)' version \(manifest.version) has features of which it is not known what files they need: \(list(unknown))")
+    }
+  }
+
   /// `64 (overlays), 512`.
   private static func list(_ flags: UInt64) -> String {
     (0..<64).map { UInt64(1) << UInt64($0) }.filter { flags & $0 != 0 }

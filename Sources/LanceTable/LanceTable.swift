@@ -38,11 +38,17 @@ package final class LanceTable: Sendable {
   /// The table's settings (`lance.auto_cleanup.interval`, ...).
   package var config: [String: String] { file.manifest.config }
 
-  init(location: TableLocation, file: ManifestFile, naming: ManifestNaming) throws(Failure) {
+  /// A version that was just committed.
+  convenience init(location: TableLocation, file: ManifestFile, naming: ManifestNaming) throws(Failure) {
+    let hold = location.store.hold(location.manifestPath(file.manifest.version, naming))
+    try self.init(location: location, file: file, naming: naming, pin: OpenVersion(file.manifest, hold))
+  }
+
+  private init(location: TableLocation, file: ManifestFile, naming: ManifestNaming, pin: OpenVersion) throws(Failure) {
+    self.pin = pin
     let manifest = file.manifest
     let name = location.name
     try FeatureFlags.checkReadable(manifest, table: name)
-    pin = OpenVersion(manifest, location.manifestPath(manifest.version, naming), in: location.store)
     let location = location.following(manifest)
     self.location = location
     self.file = file
@@ -81,12 +87,13 @@ package final class LanceTable: Sendable {
   package convenience init(_ location: TableLocation, version: TableVersion = .latest) throws(Failure) {
     var (number, naming) = try location.resolve(version)
     var file: ManifestFile
+    var pin: OpenVersion
     do throws(Failure) {
-      do throws(Failure) { file = try location.manifest(number, naming) } catch {
+      do throws(Failure) { (file, pin) = try location.hold(number, naming) } catch {
         // Deleted or cleaned up since it was listed: another look says what has become of it.
         guard error.code == .versionNotFound else { throw error }
         (number, naming) = try location.resolve(version)
-        file = try location.manifest(number, naming)
+        (file, pin) = try location.hold(number, naming)
       }
     } catch {
       guard error.code == .corruptData else { throw error }
@@ -99,7 +106,7 @@ package final class LanceTable: Sendable {
       }
       throw damaged
     }
-    try self.init(location: location, file: file, naming: naming)
+    try self.init(location: location, file: file, naming: naming, pin: pin)
   }
 
   /// True when there is a table (at least one manifest) at `location`.

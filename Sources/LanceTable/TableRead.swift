@@ -146,6 +146,12 @@ extension LanceTable {
       guard physical.count <= Int(Int32.max) else {
         throw Failure(.invalidArgument, "\(physical.count) rows are too many to read at once")
       }
+      // Where few rows are left, what lies between them is not read: it can be the whole file.
+      if physical.count / 8 > live.count {
+        return try assemble(fragment, wanted, count: live.count) { reader, projection throws(Failure) in
+          try reader.take(projection, rows: live.map { deletions.physical($0) })
+        }
+      }
       if deletions.touches(physical) { kept = deletions.live(in: physical) }
     }
     let batch = try assemble(fragment, wanted, count: physical.count) { reader, projection throws(Failure) in

@@ -52,12 +52,20 @@ extension TableLocation {
   package func tagList() throws(Failure) -> [TagInfo] {
     var found: [TagInfo] = []
     for object in try store.list(path(TableLocation.tags), recursive: false) where object.name.hasSuffix(".json") {
-      guard let buffer = try? store.read(object.path), let json = try? JSONValue(parsing: buffer.array()),
+      guard let bytes = try bytes(of: object), let json = try? JSONValue(parsing: bytes),
         let version = json["version"]?.intValue, version > 0
       else { continue }
       found.append(TagInfo(name: String(object.name.dropLast(5)), version: UInt64(version)))
     }
     return found
+  }
+
+  /// nil when the object is gone since it was listed.
+  func bytes(of object: ObjectInfo) throws(Failure) -> [UInt8]? {
+    do throws(Failure) { return try store.read(object.path).array() } catch {
+      guard error.code == .fileNotFound else { throw error }
+      return nil
+    }
   }
 
   /// The number of the version that is meant, and how manifests are named.

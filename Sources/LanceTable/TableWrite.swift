@@ -24,7 +24,8 @@ package struct WriteOptions: Sendable {
   /// `2.0`, `2.1` or `2.2`, for `create` and `overwrite`; an append keeps to the table's, and fails when another one is given.
   package var fileVersion: LanceFileVersion?
   /// `none`, `lz4`, `zstd` or `zstd:LEVEL` (1 to 22) for all columns that do not say otherwise in their metadata
-  /// (`lance-encoding:compression`), for `create` and `overwrite`; it is kept with the columns, so that appends follow it. With an append it is an error.
+  /// (`lance-encoding:compression`), for `create` and `overwrite`; it is kept with the columns, so that appends follow it.
+  /// With an append it is an error.
   package var compression: String?
   /// Kept in the commit's transaction: who wrote it and why.
   package var properties: [String: String] = [:]
@@ -33,8 +34,11 @@ package struct WriteOptions: Sendable {
 
   package init() {}
 
-  /// - Throws: `INVALID_ARGUMENT` when something is given that was chosen when `table` was made.
-  package func checkRowsOnly(_ table: LanceTable) throws(Failure) {
+  /// - Parameter table: opened only when there is something to check.
+  /// - Throws: `INVALID_ARGUMENT` when something is given that was chosen when the table was made; what opening it throws.
+  package func checkRowsOnly(_ table: @autoclosure () throws(Failure) -> LanceTable) throws(Failure) {
+    guard compression != nil || fileVersion != nil else { return }
+    let table = try table()
     if let compression {
       throw Failure(
         .invalidArgument,
@@ -91,12 +95,10 @@ extension LanceTable {
     }
     if case .append(let base) = plan.target, fragments.isEmpty { return base }
     let commit = TableCommit(location: location, properties: options.properties)
-    var commitName: String?
-    if case .append(let base) = plan.target { commitName = base.commitName }
     let outcome: TableCommit.Outcome
     do throws(Failure) {
       outcome = try commit.run(
-        plan.intent(fragments), readVersion: plan.readVersion, commitName: commitName, exactly: options.ifVersion != nil)
+        plan.intent(fragments), readVersion: plan.readVersion, commitName: plan.commitName, exactly: options.ifVersion != nil)
     } catch {
       if TableCommit.isUndone(error) { writer.removeAll() }
       throw error
@@ -119,6 +121,10 @@ struct WritePlan {
   }
   let target: Target
   let readVersion: UInt64?
+  /// Of `readVersion`; nil when the rows go into whatever table is there.
+  var commitName: String? {
+    if case .append(let base) = target { base.commitName } else { nil }
+  }
   /// Of the rows as they are written: for an append, the table's columns that the data has, in the table's order and types.
   let schema: Schema
   /// Of `schema`, with their ids.

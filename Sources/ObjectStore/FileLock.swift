@@ -4,40 +4,24 @@
   import Darwin
 #endif
 
-/// A shared flock(2) on a file that is there, for as long as it lives. The kernel takes it away when the process ends.
+/// A shared flock(2) on a file, for as long as it lives. The kernel takes it away when the process ends.
 final class FileLock: Sendable {
-  private let descriptor: Int32
+  private let file: LocalFile
 
-  /// nil when the file cannot be opened, or somebody keeps it locked for himself alone.
-  init?(shared path: String) {
-    descriptor = FileLock.open(path)
-    guard descriptor >= 0 else { return nil }
-    // `isTaken` has it for some microseconds: worth waiting for, but nobody shall wait for ever.
-    for attempt in 0..<8 {
-      if attempt > 0 { usleep(100) }
-      if flock(descriptor, LOCK_SH | LOCK_NB) == 0 { return }
+  private init(_ file: consuming LocalFile) { self.file = file }
+
+  /// nil when the file was removed, somebody keeps it locked for himself alone, or the file system has no locks.
+  static func shared(_ file: consuming LocalFile) -> FileLock? {
+    // Who asks whether the file is locked, or is about to remove it, has it for a moment: worth waiting for, but nobody shall wait
+    // for ever.
+    var attempts = 200
+    while true {
+      let problem = file.lockShared()
+      if problem == 0 { break }
+      attempts -= 1
+      guard problem == EWOULDBLOCK, attempts > 0 else { return nil }
+      usleep(500)
     }
-    close(descriptor)
-    return nil
-  }
-
-  deinit { close(descriptor) }
-
-  /// Whether anybody has a lock on the file.
-  static func isTaken(_ path: String) -> Bool {
-    let descriptor = open(path)
-    guard descriptor >= 0 else { return false }
-    defer { close(descriptor) }
-    return flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK
-  }
-
-  private static func open(_ path: String) -> Int32 {
-    var descriptor: Int32
-    #if canImport(Glibc)
-      repeat { descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC) } while descriptor < 0 && errno == EINTR
-    #else
-      repeat { descriptor = Darwin.open(path, O_RDONLY | O_CLOEXEC) } while descriptor < 0 && errno == EINTR
-    #endif
-    return descriptor
+    return file.isLinked ? FileLock(file) : nil
   }
 }

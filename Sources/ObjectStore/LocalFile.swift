@@ -42,6 +42,29 @@ struct LocalFile: ~Copyable {
 
   deinit { close(descriptor) }
 
+  /// Takes a shared flock(2) on the file, until it is closed, without waiting.
+  /// - Returns: 0, or `errno`; `EWOULDBLOCK`: somebody has it for himself alone.
+  func lockShared() -> Int32 { flock(descriptor, LOCK_SH | LOCK_NB) == 0 ? 0 : errno }
+
+  /// Takes the flock(2) that nobody shares, until the file is closed, without waiting. Where the file system has no locks, nobody
+  /// has one.
+  /// - Returns: false when somebody else has one.
+  func lockAlone() throws(Failure) -> Bool {
+    if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { return true }
+    if errno == EWOULDBLOCK { return false }
+    // EBADF: NFS asks for a file that is open for writing.
+    guard [ENOLCK, EOPNOTSUPP, ENOSYS, EINVAL, EBADF].contains(errno) else {
+      throw LocalFile.failure("lock", shown, store: store)
+    }
+    return true
+  }
+
+  /// Whether a name still leads to the file.
+  var isLinked: Bool {
+    var info = stat()
+    return fstat(descriptor, &info) == 0 && info.st_nlink > 0
+  }
+
   func readAll() throws(Failure) -> Buffer {
     guard size >= LocalStore.mappingThreshold else { return try read(0..<size) }
     guard let address = mmap(nil, size, PROT_READ, MAP_SHARED, descriptor, 0), address != MAP_FAILED else {

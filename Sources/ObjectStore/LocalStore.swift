@@ -57,13 +57,33 @@ package final class LocalStore: ObjectStore {
 
   /// By a shared flock(2) on the file.
   package func hold(_ path: String) -> (any Sendable)? {
-    guard let absolute = try? confined(path) else { return nil }
-    return FileLock(shared: absolute)
+    do throws(Failure) {
+      return FileLock.shared(try LocalFile(opening: try confined(path), shown: path, store: name))
+    } catch { return nil }
   }
 
-  package func isHeld(_ path: String) -> Bool {
-    guard let absolute = try? confined(path) else { return false }
-    return FileLock.isTaken(absolute)
+  package func isHeld(_ path: String) throws(Failure) -> Bool { try alone(path) { () throws(Failure) in } == false }
+
+  package func deleteUnheld(_ path: String, check: () throws(Failure) -> Void) throws(Failure) -> Bool {
+    try alone(path) { () throws(Failure) in
+      try check()
+      try delete(path)
+    }
+  }
+
+  /// Runs `body` while nobody can come to hold the object; not at all when there is none.
+  /// - Returns: false when somebody holds it: `body` did not run.
+  private func alone(_ path: String, _ body: () throws(Failure) -> Void) throws(Failure) -> Bool {
+    let absolute = try confined(path)
+    while LocalFile.status(absolute) != nil {
+      let file = try LocalFile(opening: absolute, shown: path, store: name)
+      guard try file.lockAlone() else { return false }
+      // What was removed or replaced since it was opened is not what the path leads to.
+      guard file.isLinked else { continue }
+      try body()
+      return true
+    }
+    return true
   }
 
   package func list(_ folder: String, recursive: Bool) throws(Failure) -> [ObjectInfo] {

@@ -91,14 +91,25 @@ package protocol ObjectStore: AnyObject, Sendable {
   /// ends in whatever way. nil when there is no such object, and for stores that have no such thing.
   func hold(_ path: String) -> (any Sendable)?
 
-  /// Whether anybody holds the object.
-  func isHeld(_ path: String) -> Bool
+  /// Whether anybody holds the object; false when there is none.
+  /// - Throws: `IO_ERROR` when that cannot be found out.
+  func isHeld(_ path: String) throws(Failure) -> Bool
+
+  /// Removes an object that nobody holds; no error when there is none.
+  /// - Parameter check: called at the last moment, when nobody can come to hold the object any more; it stays when this throws.
+  /// - Returns: false: somebody holds it, and it stays.
+  func deleteUnheld(_ path: String, check: () throws(Failure) -> Void) throws(Failure) -> Bool
 }
 
 extension ObjectStore {
   package var movesAtOnce: Bool { true }
   package func hold(_ path: String) -> (any Sendable)? { nil }
-  package func isHeld(_ path: String) -> Bool { false }
+  package func isHeld(_ path: String) throws(Failure) -> Bool { false }
+  package func deleteUnheld(_ path: String, check: () throws(Failure) -> Void) throws(Failure) -> Bool {
+    try check()
+    try delete(path)
+    return true
+  }
 
   package func delete(_ paths: [String]) throws(Failure) { for path in paths { try delete(path) } }
 }

@@ -21,7 +21,9 @@ struct UpkeepService: Service {
     let (upkeep, flag) = (upkeep, Flag())
     await withTaskCancellationHandler {
       do throws(Failure) {
-        for report in try await offload({ () throws(Failure) in try upkeep.pass(stop: { flag.isSet }) }) {
+        for report in try await offload({ () throws(Failure) in
+          try Cancellation.within(stop: { flag.isSet }) { () throws(Failure) in try upkeep.pass() }
+        }) {
           metrics.upkeep(report)
           for (step, failure) in report.failures {
             logger.warning("upkeep of '\(report.table)': \(step) failed, later again: \(failure.message)")

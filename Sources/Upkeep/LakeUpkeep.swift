@@ -60,11 +60,16 @@ package struct TableUpkeep: Sendable {
 /// A step that fails (full disk, damaged file) is not tried again for a while and stops no other step and no other table.
 package final class LakeUpkeep: Sendable {
   private struct Memory {
-    /// The version that the last whole look left behind.
-    var version: UInt64?
+    /// The commit at which the last look found nothing to do.
+    var idle: Commit?
     var cleaned = -Double.infinity
+    var searched = -Double.infinity
     /// By step: failures in a row, and when the next try is due.
     var failures: [String: (count: Int, due: Double)] = [:]
+  }
+  private struct Commit: Equatable {
+    let version: UInt64
+    let name: String
   }
   private let lake: DataLake
   private let options: UpkeepOptions
@@ -81,55 +86,72 @@ package final class LakeUpkeep: Sendable {
     self.now = now
   }
 
-  /// Looks once at every table. `stop` is asked between batches of rows; when it says true the pass ends, and nothing is half done.
+  /// Looks once at every table. Inside of `Cancellation.within`, the pass ends when that says so, and nothing is half done.
   /// - Returns: the tables where something was done or went wrong.
   /// - Throws: when the lake cannot be listed.
-  package func pass(stop: @escaping @Sendable () -> Bool = { false }) throws(Failure) -> [TableUpkeep] {
+  package func pass() throws(Failure) -> [TableUpkeep] {
     var reports: [TableUpkeep] = []
     var there: Set<String> = []
     for id in try lake.names(.dataset) {
-      if stop() { return reports }
+      if Cancellation.isRequested { return reports }
       let place = lake.location(.dataset, id)
       there.insert(place.folder)
-      let report = look(at: place, stop)
+      let report = look(at: place)
       if report.isWorthSaying { reports.append(report) }
     }
     memory.withLock { memory in memory = memory.filter { there.contains($0.key) } }
     return reports
   }
 
-  private func look(at place: TableLocation, _ stop: @escaping @Sendable () -> Bool) -> TableUpkeep {
+  private func look(at place: TableLocation) -> TableUpkeep {
     var report = TableUpkeep(table: place.name)
     var known = memory.withLock { $0[place.folder] ?? Memory() }
-    let version: UInt64
-    do throws(Failure) { version = try LanceTable(place).version } catch {
+    let commit: Commit
+    do throws(Failure) {
+      let table = try LanceTable(place)
+      commit = Commit(version: table.version, name: table.commitName)
+    } catch {
       // Removed meanwhile, or damaged: the affair of whoever opens it, and of `doctor`.
       return report
     }
-    if version != known.version {
+    if commit != known.idle {
       let compacted = step("compact", &known, &report) { report throws(Failure) in
-        report.compaction = try place.compact(compaction(stop))
+        report.compaction = try place.compact(compaction)
       }
-      let indexed = step("index", &known, &report) { report throws(Failure) in
-        let behind = try LanceTable(place).indexList().filter {
-          $0.isUsable && $0.unindexedRows >= max(1, options.fewestRowsToIndex, $0.indexedRows / 20)
-        }
-        if !behind.isEmpty, !stop() { report.indices = try place.optimizeIndices(behind.map(\.name)) }
-      }
-      if compacted, indexed { known.version = try? LanceTable(place).version }
+      let indexed = catchUp(place, &known, &report)
+      // What was done, or came meanwhile, is looked at once more.
+      let isIdle = compacted && indexed && report.compaction?.isChanged != true && report.indices == 0
+      known.idle = isIdle ? commit : nil
     }
     // Versions grow old without anybody's doing.
-    if let age = options.keepVersionsSeconds, version != known.version || now() - known.cleaned >= min(3600, age), !stop() {
-      let cleaned = step("clean up", &known, &report) { report throws(Failure) in
-        var how = CleanupOptions()
-        how.olderThanSeconds = age
-        report.cleanup = try place.cleanup(how)
-      }
+    if let age = options.keepVersionsSeconds, now() - known.cleaned >= min(3600, age) {
+      var how = CleanupOptions()
+      how.olderThanSeconds = age
+      how.looksForLostFiles = now() - known.searched >= 86400
+      let cleaned = step("clean up", &known, &report) { report throws(Failure) in report.cleanup = try place.cleanup(how) }
       if cleaned { known.cleaned = now() }
+      if cleaned, how.looksForLostFiles { known.searched = known.cleaned }
     }
     let result = known
     memory.withLock { $0[place.folder] = result }
     return report
+  }
+
+  /// Gives indices the rows that they do not know, each in a step of its own: one that cannot be built is no obstacle to others.
+  private func catchUp(_ place: TableLocation, _ known: inout Memory, _ report: inout TableUpkeep) -> Bool {
+    var behind: [String] = []
+    var isDone = step("index", &known, &report) { _ throws(Failure) in
+      behind = try LanceTable(place).indexList().filter {
+        $0.isUsable && $0.unindexedRows >= max(1, options.fewestRowsToIndex, $0.indexedRows / 20)
+      }.map(\.name)
+    }
+    for name in behind {
+      let isCaughtUp = step("index \(name)", &known, &report) { report throws(Failure) in
+        report.indices += try place.optimizeIndices([name])
+      }
+      isDone = isDone && isCaughtUp
+    }
+    return isDone
   }
 
   /// Runs a step that is due.
@@ -139,12 +161,13 @@ package final class LakeUpkeep: Sendable {
   ) -> Bool {
     if let failed = known.failures[name], now() < failed.due { return false }
     do throws(Failure) {
+      try Cancellation.check()
       try body(&report)
       known.failures[name] = nil
       return true
     } catch {
       switch error.code {
-      case .unsupported: return true  // Features of others' tables that we do not write: nothing to be done about it.
+      case .unsupported, .typeMismatch: return true  // What others write and we cannot: nothing to be done about it.
       case .cancelled, .datasetNotFound, .versionConflict: return false  // Told to stop, gone, or others write: the next pass.
       default: break
       }
@@ -156,7 +179,7 @@ package final class LakeUpkeep: Sendable {
     }
   }
 
-  private func compaction(_ stop: @escaping @Sendable () -> Bool) -> CompactOptions {
+  private var compaction: CompactOptions {
     var how = CompactOptions()
     how.memoryBytes = options.memoryBytes
     how.fewestFragments = options.fewestFragments
@@ -164,8 +187,9 @@ package final class LakeUpkeep: Sendable {
     // Those who write have the right of way.
     how.attempts = 2
     how.properties = ["moonlake.upkeep": "true"]
-    let pacer = Pacer(bytesPerSecond: options.bytesPerSecond, stop: stop)
-    how.pace = { bytes throws(Failure) in try pacer.pass(bytes) }
+    how.spares = { table throws(Failure) in try table.fragmentsOfForeignIndices() }
+    let rate = options.bytesPerSecond
+    how.pace = { bytes throws(Failure) in try Pacer.pass(bytes, bytesPerSecond: rate) }
     return how
   }
 }

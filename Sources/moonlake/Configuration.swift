@@ -28,8 +28,8 @@ struct Configuration: Sendable {
   var idleTimeoutSeconds = 60.0
   var maxConnections = 1000
   var storage = StorageSettings()
-  /// Between two looks at the tables; nil: nobody looks after them. Off until what docs/decisions/0006-upkeep.md lists is mended.
-  var upkeepSeconds: Double?
+  /// Between two looks at the tables; nil: nobody looks after them.
+  var upkeepSeconds: Double? = 600
   var upkeep = UpkeepOptions()
 
   /// The folder that relative paths are relative to.

@@ -1,4 +1,6 @@
 import Core
+import Synchronization
+import TestSupport
 import Testing
 
 @Suite(.serialized) struct CoreTests {
@@ -34,6 +36,28 @@ import Testing
     nonisolated(unsafe) let counts = buffer.mutableValues(of: UInt8.self)
     Parallel.forEach(count: 1001, grain: grain) { range in for i in range { counts[i] += 1 } }
     #expect(counts.allSatisfy { $0 == 1 })
+  }
+
+  /// Work inside of `within` ends on all its threads; what is around it goes on.
+  @Test func aStopMayConcernOnlyAPart() throws {
+    let calls = Atomic(0)
+    let done = Atomic(0)
+    let error = failure {
+      try Cancellation.within(stop: { calls.add(1, ordering: .relaxed).newValue > 40 }) { () throws(Failure) in
+        try Cancellation.check()
+        Parallel.forEach(count: 100_000, grain: 1) { _ in done.add(1, ordering: .relaxed) }
+        try Cancellation.check()
+      }
+    }
+    #expect(error?.code == .cancelled && done.load(ordering: .relaxed) <= 40)
+    #expect(!Cancellation.isRequested)
+    let inner = try Cancellation.within(stop: { false }) { () throws(Failure) in
+      try Cancellation.within(stop: { false }) { () throws(Failure) in Cancellation.isRequested }
+    }
+    let outer = try Cancellation.within(stop: { true }) { () throws(Failure) in
+      try Cancellation.within(stop: { false }) { () throws(Failure) in Cancellation.isRequested }
+    }
+    #expect(!inner && outer)
   }
 
   @Test func readsAreChecked() throws {

@@ -9,7 +9,6 @@ import Testing
 /// Power cuts, kills and failing calls at every point of every change of a table: what was acknowledged is there, and the table
 /// opens. `MOONLAKE_TEST_ALL=1` tries every call and more random losses.
 @Suite("Crashes and faults") struct CrashTests {
-  private static let isThorough = ProcessInfo.processInfo.environment["MOONLAKE_TEST_ALL"] == "1"
   private static let folder = "t.lance"
 
   /// The state of a table after each step.
@@ -96,7 +95,7 @@ import Testing
     for count in 0...changes.count {
       let cut = PowerCut(after: changes[..<count], root: store.root)
       var losses: [PowerCut.Loss] = [.everything, .bytes, .zeroed, .nothing]
-      losses += (0..<(Self.isThorough ? 100 : 3)).map { .random(seed: UInt64(count * 1000 + $0)) }
+      losses += (0..<(isThorough ? 100 : 3)).map { .random(seed: UInt64(count * 1000 + $0)) }
       for loss in losses {
         let found = problem(try cut.disk(loss), done: cut.marks.count, states)
         #expect(found == nil, "change \(count) of \(changes.count), \(loss), after \(cut.marks)")
@@ -158,7 +157,7 @@ import Testing
         }
         let found = problem(store, done: error == nil ? done + 1 : done, states)
         #expect(found == nil, "\(step.name), call \(failing) of the store: \(error?.message ?? "no error")")
-        failing += Self.isThorough ? 1 : 3
+        failing += isThorough ? 1 : 3
       }
     }
   }
@@ -187,7 +186,7 @@ import Testing
           #expect(left.count <= (error == nil ? 1 : 0), "\(step.name), system call \(failing) leaves \(left.map(\.path))")
         }
         try FileManager.default.removeItem(atPath: root)
-        failing += Self.isThorough ? 1 : 3
+        failing += isThorough ? 1 : 3
         checked += 1
       }
     }

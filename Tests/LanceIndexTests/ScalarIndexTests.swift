@@ -2,8 +2,10 @@ import Columnar
 import Compute
 import Core
 import LanceIndex
+import LanceProto
 import LanceTable
 import ObjectStore
+import SwiftProtobuf
 import TestSupport
 import Testing
 
@@ -153,5 +155,34 @@ struct ScalarIndexTests {
     table = try LanceTable(location)
     let failed = failure { _ = try table.rows(matching: condition.query) }
     #expect(failed?.code == .corruptData && failed?.message.contains("page_data.lance' is missing") == true)
+  }
+
+  /// Rows that are moved leave their indices: those of an index that cannot be built here can be spared.
+  @Test func fragmentsOfForeignIndicesCanStay() throws {
+    let location = memoryTable()
+    func append(_ ids: Range<Int64>) throws {
+      for id in ids {
+        let batch = try RecordBatch(["id": try Column.int64([id])])
+        let mode: WriteMode = id == 0 ? .create : .append
+        try LanceTable.write(InMemoryReader(schema: batch.schema, [batch]), to: location, mode: mode)
+      }
+    }
+    try append(0..<6)
+    _ = try location.createIndex(on: "id")
+    #expect(try LanceTable(location).fragmentsOfForeignIndices().isEmpty)
+    // The same index, said to be of a kind that is not known here.
+    let table = try LanceTable(location)
+    var file = table.file
+    var section = try PBIndexSection(serializedBytes: try #require(file.indexSection))
+    section.indices[0].indexDetails.typeURL = "/lance.table.SomethingElseIndexDetails"
+    file.indexSection = try section.serializedBytes()
+    try location.store.put("\(location.folder)/_versions/\(table.naming.name(of: table.version))", try file.encoded())
+    try append(6..<12)
+    #expect(try LanceTable(location).fragmentsOfForeignIndices() == Set(0..<6))
+    var options = CompactOptions()
+    options.spares = { table throws(Failure) in try table.fragmentsOfForeignIndices() }
+    #expect(try location.compact(options).fragmentsRemoved == 6)
+    #expect(try LanceTable(location).fragments.map(\.rowCount) == [1, 1, 1, 1, 1, 1, 6])
+    #expect(try LanceTable(location).indexEntries().map { try $0.coveredFragments().count } == [6])
   }
 }

@@ -38,15 +38,6 @@ import Testing
     }
   }
 
-  /// A copy of `store` in which the file `path` has the bytes `bytes`.
-  private func copy(_ store: MemoryStore, _ path: String, _ bytes: [UInt8]) throws -> MemoryStore {
-    let copy = MemoryStore()
-    for object in try store.list("", recursive: true) {
-      try copy.put(object.path, object.path == path ? bytes : try store.read(object.path).array())
-    }
-    return copy
-  }
-
   private func files(_ store: MemoryStore) throws -> [String] {
     try store.list("", recursive: true).map(\.path).filter { !$0.hasSuffix(".txn") && !$0.hasSuffix(".json") }
   }

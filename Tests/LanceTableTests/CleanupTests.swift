@@ -1,7 +1,10 @@
 import Columnar
 import Core
+import LanceProto
 import LanceTable
 import ObjectStore
+import SwiftProtobuf
+import Synchronization
 import TestSupport
 import Testing
 
@@ -117,5 +120,110 @@ import Testing
     wrong.keepVersions = 0
     #expect(failure { _ = try location.cleanup(wrong) }?.code == .invalidArgument)
     #expect(failure { _ = try TableLocation(MemoryStore(), "x").cleanup() }?.code == .datasetNotFound)
+  }
+
+  /// A cleanup that has decided and is about to remove its first manifest when `action` happens.
+  private func cleanup(
+    _ location: TableLocation, _ options: CleanupOptions, meanwhile action: @escaping @Sendable (TableLocation) throws -> Void
+  ) throws -> Result<CleanupReport, Failure> {
+    let store = MeanwhileStore(location.store)
+    store.before("head", ".manifest") { try action(location) }
+    let result = Result { () throws(Failure) in try TableLocation(store, location.folder).cleanup(options) }
+    #expect(store.hasRun && store.error == nil, "\(store.error ?? "nothing happened meanwhile")")
+    return result
+  }
+
+  @Test func aTableMadeAnewMeanwhileIsLeftAlone() throws {
+    let location = try table()
+    let result = try cleanup(location, options()) { location in
+      try location.store.moveTree("t.lance", to: "grave")
+      for id in 5...8 { try LanceTable.write(SampleRows.reader([id]), to: location, mode: .overwrite) }
+    }
+    #expect(throws: Failure.self) { try result.get() }
+    if case .failure(let failure) = result { #expect(failure.code == .versionConflict) }
+    for id in 5...8 {
+      #expect(try SampleRows.difference(LanceTable(location, version: .number(UInt64(id - 4))), [id]) == nil)
+    }
+    #expect(try location.verify(.allVersions).isGood)
+    // Deleted, and not made anew.
+    let gone = try cleanup(location, options()) { try $0.store.moveTree("t.lance", to: "grave 2") }
+    if case .failure(let failure) = gone { #expect(failure.code == .versionConflict) } else { Issue.record("it went well") }
+  }
+
+  @Test func whatIsNamedOpenedOrRestoredMeanwhileStays() throws {
+    let location = try table()
+    let tagged = try cleanup(location, options()) { try $0.setTag("good", .number(2)) }.get()
+    #expect(tagged.versionsRemoved == [1, 3] && tagged.named == [2] && tagged.versionsKept == [2, 4])
+    #expect(try SampleRows.difference(LanceTable(location, version: .tag("good")), [2]) == nil)
+    #expect(try location.verify(.allVersions).isGood)
+
+    let second = try table()
+    let opened = Mutex<LanceTable?>(nil)
+    let report = try cleanup(second, options()) { location in
+      let table = try LanceTable(location, version: .number(2))
+      opened.withLock { $0 = table }
+    }.get()
+    #expect(report.versionsRemoved == [1, 3] && report.inUse == [2])
+    #expect(try SampleRows.difference(try #require(opened.withLock { $0 }), [2]) == nil)
+
+    let third = try table()
+    let restored = try cleanup(third, options()) { _ = try $0.restore(.number(2)) }.get()
+    #expect(restored.versionsRemoved == [1, 2, 3] && restored.versionsKept == [4, 5])
+    #expect(try SampleRows.difference(LanceTable(third), [2]) == nil)
+    #expect(try third.verify(.allVersions).isGood)
+  }
+
+  /// A version that was removed cannot be restored by who had looked at it before.
+  @Test func aRemovedVersionIsNotRestored() throws {
+    let location = try table()
+    let store = MeanwhileStore(location.store)
+    // A competing commit makes the restore look again.
+    store.before {
+      try LanceTable.write(SampleRows.reader([9]), to: location, mode: .append)
+      try location.store.delete("t.lance/_versions/\(ManifestNaming.v2.name(of: 2))")
+    }
+    let error = failure { _ = try TableLocation(store, "t.lance").restore(.number(2)) }
+    #expect(error?.code == .versionNotFound)
+    #expect(try SampleRows.difference(LanceTable(location), [4, 9]) == nil)
+  }
+
+  /// How long a version has been old counts from the commit after it.
+  @Test func readersHaveTimeAfterTheNextCommit() throws {
+    let location = try table()
+    for version in 1...3 as ClosedRange<UInt64> {
+      var file = try location.manifest(version, .v2)
+      file.manifest.timestamp.seconds -= 3600 * Int64(5 - version)
+      try location.store.put("t.lance/_versions/\(ManifestNaming.v2.name(of: version))", try file.encoded())
+    }
+    // Committed 4, 3, 2 and 0 hours ago; superseded 3, 2 and 0 hours ago.
+    #expect(try location.cleanup(options(olderThan: 3 * 3600 + 60)).versionsRemoved.isEmpty)
+    #expect(try location.cleanup(options(olderThan: 3600)).versionsRemoved == [1, 2])
+    #expect(try SampleRows.difference(LanceTable(location, version: .number(3)), [3]) == nil)
+  }
+
+  @Test func unknownFeaturesStopIt() throws {
+    let location = try table()
+    var file = try location.manifest(2, .v2)
+    file.manifest.readerFeatureFlags |= 64
+    try location.store.put("t.lance/_versions/\(ManifestNaming.v2.name(of: 2))", try file.encoded())
+    let before = try files(location)
+    let error = failure { _ = try location.cleanup(options()) }
+    #expect(error?.code == .unsupported && error?.message.contains("64 (overlays)") == true)
+    #expect(try files(location) == before)
+  }
+
+  /// Without a look for lost files only those of removed versions go.
+  @Test func lostFilesAreLookedForWhenAsked() throws {
+    let location = try table()
+    try location.store.put("t.lance/data/orphan.lance", [1])
+    var quick = options()
+    quick.unreferencedOlderThanSeconds = 0
+    quick.looksForLostFiles = false
+    let report = try location.cleanup(quick)
+    #expect(report.versionsRemoved == [1, 2, 3] && report.filesRemoved == 9)
+    #expect(try location.cleanup(quick).filesRemoved == 0)
+    quick.looksForLostFiles = true
+    #expect(try location.cleanup(quick).filesRemoved == 1)
+    #expect(try location.verify(.allVersions).isGood)
   }
 }

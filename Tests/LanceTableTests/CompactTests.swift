@@ -192,4 +192,33 @@ import Testing
     #expect(failure { _ = try location.compact(options(target: 0)) }?.code == .invalidArgument)
     #expect(failure { _ = try TableLocation(MemoryStore(), "x").compact() }?.code == .datasetNotFound)
   }
+
+  /// Rows of 64 KiB in 1 MiB of memory: no batch takes more than its quarter, from the first one on.
+  @Test func wideRowsKeepToTheMemory() throws {
+    var random = SeededRandom(seed: 4)
+    let location = TableLocation(MemoryStore(), "t.lance")
+    func bytes() -> [UInt8] { (0..<64 << 10).map { _ in UInt8.random(in: 0...255, using: &random) } }
+    for part in 0..<3 {
+      let batch = try RecordBatch(["blob": try Column.binary((0..<20).map { _ in bytes() })])
+      let mode: WriteMode = part == 0 ? .create : .append
+      try LanceTable.write(InMemoryReader(schema: batch.schema, [batch]), to: location, mode: mode)
+    }
+    let before = try LanceTable(location).take(Array(0..<60))
+    let largest = Mutex(0)
+    var options = CompactOptions()
+    options.memoryBytes = 1 << 20
+    options.pace = { bytes throws(Failure) in largest.withLock { $0 = max($0, bytes) } }
+    #expect(try location.compact(options).fragmentsAdded == 1)
+    #expect(largest.withLock { $0 } <= 1 << 18 && largest.withLock { $0 } > 0, "\(largest.withLock { $0 }) bytes at once")
+    let after = try LanceTable(location).take(Array(0..<60))
+    #expect((0..<60).allSatisfy { before.json(row: $0) == after.json(row: $0) })
+  }
+
+  @Test func sparedFragmentsStay() throws {
+    let location = try table((0..<5).map { [$0] })
+    var options = CompactOptions()
+    options.spares = { table throws(Failure) in [table.fragments[2].id] }
+    #expect(try location.compact(options).fragmentsRemoved == 4)
+    #expect(try LanceTable(location).fragments.map(\.id) == [2, 5, 6])
+  }
 }

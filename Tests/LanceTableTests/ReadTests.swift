@@ -154,4 +154,19 @@ struct ReadTests {
       }
     }
   }
+
+  /// Of a fragment with few rows left only these are read; a range gives the same as reading all and taking.
+  @Test func rangesOfMostlyDeletedFragments() throws {
+    let location = TableLocation(MemoryStore(), "t.lance")
+    try LanceTable.write(SampleRows.reader(Array(0..<5000)), to: location, mode: .create)
+    let live = (0..<5000).filter { $0 % 97 == 13 || (1000..<1100).contains($0) }
+    try deleteRows(Set(0..<5000).subtracting(live).sorted().map { UInt32($0) }, ofFragment: 0, location)
+    let table = try LanceTable(location)
+    #expect(try SampleRows.difference(table, live) == nil)
+    for range in [0..<live.count, 0..<1, 3..<4, 3..<40, 5..<115, 20..<20, live.count - 3..<live.count] {
+      let batch = try table.read(fragment: 0, rows: .range(range))
+      let expected = try SampleRows.batch(Array(live[range]))
+      #expect(batch.count == range.count && (0..<batch.count).allSatisfy { batch.json(row: $0) == expected.json(row: $0) })
+    }
+  }
 }

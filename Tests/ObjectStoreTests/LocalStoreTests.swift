@@ -98,4 +98,28 @@ struct LocalStoreTests {
     try store.put(name, [5])
     #expect(try store.read(name).array() == [5])
   }
+
+  /// What somebody holds, in this process or another, is not removed, and what is being removed cannot be held.
+  @Test func heldFilesStay() throws {
+    let store = try LocalStore(root: temporaryFolder())
+    try store.put("x", [1])
+    #expect(try !store.isHeld("x") && !store.isHeld("none"))
+    #expect(failure { _ = try store.isHeld("../x") }?.code == .pathNotAllowed)
+    mkdir(store.root + "/folder", 0o755)
+    #expect(failure { _ = try store.isHeld("folder") }?.code == .ioError)
+    var hold = store.hold("x")
+    #expect(hold != nil)
+    #expect(try store.isHeld("x"))
+    #expect(try store.deleteUnheld("x") { () throws(Failure) in Issue.record("checked") } == false)
+    hold = nil
+    let why = failure { _ = try store.deleteUnheld("x") { () throws(Failure) in throw Failure(.versionConflict, "no") } }
+    #expect(why?.code == .versionConflict)
+    #expect(try store.read("x").array() == [1])
+    let removed = try store.deleteUnheld("x") { () throws(Failure) in
+      #expect(store.hold("x") == nil)
+      #expect(try store.isHeld("x"))
+    }
+    #expect(removed && store.hold("x") == nil)
+    #expect(try store.head("x") == nil && store.deleteUnheld("x") { () throws(Failure) in })
+  }
 }

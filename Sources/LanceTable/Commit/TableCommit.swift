@@ -53,7 +53,7 @@ struct TableCommit {
         guard let readVersion, let since = judged else {
           throw Failure(.alreadyExists, "table '\(location.name)' exists already (version \(found.manifest.version))")
         }
-        if let commitName, try isAnother(found, listing, readVersion, commitName) {
+        if let commitName, try location.isAnother(found, listing.naming, than: readVersion, commitName) {
           throw Failure(
             .versionConflict, "table '\(location.name)' was deleted and made anew while the \(intent.name) was written")
         }
@@ -92,20 +92,6 @@ struct TableCommit {
       .versionConflict,
       "table '\(location.name)': the \(intent.name) was overtaken by other writers \(TableCommit.attempts) times; try again later"
     )
-  }
-
-  /// Whether version `version` of the table is not the commit `name`.
-  private func isAnother(_ newest: ManifestFile, _ listing: VersionListing, _ version: UInt64, _ name: String) throws(Failure)
-    -> Bool
-  {
-    if name.isEmpty || newest.manifest.transactionFile == name { return false }
-    if newest.manifest.version <= version { return true }
-    // Gone: cleaned up by somebody who did not see that it is open. Newer versions follow it all the same.
-    guard listing.versions.contains(version) else { return false }
-    do throws(Failure) { return try location.manifest(version, listing.naming).manifest.transactionFile != name } catch {
-      guard error.code == .versionNotFound else { throw error }
-      return false
-    }
   }
 
   /// Writes transaction and manifest; nil when another writer took the version.
@@ -189,4 +175,17 @@ struct TableCommit {
 extension ManifestDraft {
   /// Removes what was written for an attempt that is not published.
   func discard() { for path in written { try? location.store.delete(path) } }
+}
+
+extension TableLocation {
+  /// Whether the table whose newest version is `newest` is another one than that whose version `version` was the commit `name`.
+  func isAnother(_ newest: ManifestFile, _ naming: ManifestNaming, than version: UInt64, _ name: String) throws(Failure) -> Bool {
+    if name.isEmpty || newest.manifest.transactionFile == name { return false }
+    if newest.manifest.version <= version { return true }
+    do throws(Failure) { return try manifest(version, naming).manifest.transactionFile != name } catch {
+      // Cleaned up by somebody who did not see that it is open. Newer versions follow it all the same.
+      guard error.code == .versionNotFound else { throw error }
+      return false
+    }
+  }
 }

@@ -68,15 +68,20 @@ struct OverwriteIntent: CommitIntent {
 
 /// The state of an old version as a new one. Whatever others did meanwhile is undone with the rest.
 struct RestoreIntent: CommitIntent {
-  let old: ManifestFile
+  /// Open, so that a cleanup leaves it alone until the commit.
+  let old: LanceTable
   let name = "restore"
 
   func verdict(on other: PBTransaction, made: ManifestFile) -> CommitVerdict { .fits }
 
   func apply(to draft: inout ManifestDraft) throws(Failure) -> CommitVerdict {
-    draft.restore(old)
+    // Stores without holds: at least it is there now.
+    guard try old.location.manifest(old.version, old.naming).manifest.transactionFile == old.commitName else {
+      return .conflict("version \(old.version) is another one now")
+    }
+    draft.restore(old.file)
     var restore = PBRestoreOperation()
-    restore.version = old.manifest.version
+    restore.version = old.version
     draft.operation = .restore(restore)
     return .fits
   }

@@ -21,7 +21,10 @@ extension TableLocation {
     try RefName.check(branch, what: "branch", allowsParts: true)
     guard branch != "main" else { throw Failure(.alreadyExists, "branch 'main' is the table itself") }
     let (number, naming) = try resolve(version)
-    var file = try manifest(number, naming)
+    // Held until the branch is listed: a cleanup removes the version either before, or not at all.
+    let (held, pin) = try hold(number, naming)
+    defer { withExtendedLifetime(pin) {} }
+    var file = held
     try FeatureFlags.checkWritable(file.manifest, table: name)
     guard !file.manifest.hasBranch else {
       throw Failure(.unsupported, "table '\(name)' is a branch; a branch of a branch is not supported")
@@ -96,7 +99,7 @@ extension TableLocation {
   package func branchList() throws(Failure) -> [BranchInfo] {
     var found: [BranchInfo] = []
     for object in try store.list(path(TableLocation.branches), recursive: false) where object.name.hasSuffix(".json") {
-      guard let buffer = try? store.read(object.path), let json = try? JSONValue(parsing: buffer.array()),
+      guard let bytes = try bytes(of: object), let json = try? JSONValue(parsing: bytes),
         let version = json["parentVersion"]?.intValue, version > 0
       else { continue }
       found.append(

@@ -18,7 +18,7 @@ extension TableLocation {
   package func restore(_ version: TableVersion, options: ChangeOptions = ChangeOptions()) throws(Failure) -> ChangeReport {
     try changeManifest(options) { table, _ throws(Failure) in
       let old = try LanceTable(self, version: version)
-      return old.version == table.version ? nil : RestoreIntent(old: old.file)
+      return old.version == table.version ? nil : RestoreIntent(old: old)
     }
   }
 

@@ -32,7 +32,9 @@ extension TableLocation {
   package func setTag(_ tag: String, _ version: TableVersion = .latest) throws(Failure) -> TagInfo {
     try RefName.check(tag, what: "tag")
     let (number, naming) = try resolve(version)
-    let file = try manifest(number, naming)
+    // Held until the tag is there: a cleanup removes the version either before, or not at all.
+    let (file, pin) = try hold(number, naming)
+    defer { withExtendedLifetime(pin) {} }
     guard !file.manifest.hasBranch else {
       throw Failure(.unsupported, "table '\(name)' is a branch; tags on branches are not supported")
     }

@@ -16,6 +16,8 @@ package struct CompactOptions: Sendable {
   /// Fragments that are much larger than all candidates behind them together stay, so that a table that grows by small appends is not
   /// written anew each time (a row is rewritten about log n times).
   package var leavesLargeAlone = false
+  /// Ids of fragments of a version that stay as they are.
+  package var spares: (@Sendable (LanceTable) throws(Failure) -> Set<UInt64>)?
   /// How often the work is done anew because others changed the same fragments.
   package var attempts = 10
   /// Called with the bytes of rows on their way, before they are written: may wait, and may throw to give the work up.

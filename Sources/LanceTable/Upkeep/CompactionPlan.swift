@@ -14,6 +14,7 @@ struct CompactionPlan {
     var coverage: [Set<UInt64>] = []
     for index in try table.indexEntries() { coverage.append(Set(try index.coveredFragments())) }
     func indices(_ fragment: TableFragment) -> [Bool] { coverage.map { $0.contains(fragment.id) } }
+    let spared = try options.spares?(table) ?? []
     let target = max(1, options.targetRowsPerFragment)
     func hasManyDeleted(_ fragment: TableFragment) -> Bool {
       let deleted = fragment.physicalRows - fragment.rowCount
@@ -24,7 +25,7 @@ struct CompactionPlan {
       var end = start
       while end < table.fragments.count {
         let fragment = table.fragments[end]
-        guard fragment.physicalRows < target || hasManyDeleted(fragment),
+        guard fragment.physicalRows < target || hasManyDeleted(fragment), !spared.contains(fragment.id),
           end == start || indices(fragment) == indices(table.fragments[start])
         else { break }
         end += 1

@@ -1,3 +1,4 @@
+import Core
 import LanceProto
 import ObjectStore
 import Synchronization
@@ -8,7 +9,8 @@ import Synchronization
 /// The name of a commit's transaction is different for every commit of every table, so it stands for the version wherever the
 /// table lies and by whatever path it was opened.
 final class OpenVersion: Sendable {
-  private struct Key: Hashable {
+  /// Tells a version from any other of any table.
+  struct Key: Hashable {
     let version: UInt64
     let commit: String
     let seconds: Int64
@@ -25,10 +27,10 @@ final class OpenVersion: Sendable {
   private let key: Key
   private let hold: (any Sendable)?
 
-  /// - Parameter path: of the manifest, in `store`.
-  init(_ manifest: PBManifest, _ path: String, in store: any ObjectStore) {
+  /// - Parameter hold: of the manifest in its store (`ObjectStore.hold`), taken before the manifest was read.
+  init(_ manifest: PBManifest, _ hold: (any Sendable)?) {
     key = Key(manifest)
-    hold = store.hold(path)
+    self.hold = hold
     let key = key
     OpenVersion.counts.withLock { $0[key, default: 0] += 1 }
   }
@@ -40,8 +42,17 @@ final class OpenVersion: Sendable {
     }
   }
 
-  static func contains(_ manifest: PBManifest, _ path: String, in store: any ObjectStore) -> Bool {
-    let key = Key(manifest)
-    return counts.withLock { $0[key] != nil } || store.isHeld(path)
+  /// Whether this process has the version open.
+  static func contains(_ key: Key) -> Bool { counts.withLock { $0[key] != nil } }
+}
+
+extension TableLocation {
+  /// Reads the manifest of `version` and keeps its files from cleanup as long as the second value lives.
+  /// - Throws: `VERSION_NOT_FOUND`, `CORRUPT_DATA`.
+  func hold(_ version: UInt64, _ naming: ManifestNaming) throws(Failure) -> (ManifestFile, OpenVersion) {
+    // Held first: what is read then is there to stay.
+    let hold = store.hold(manifestPath(version, naming))
+    let file = try manifest(version, naming)
+    return (file, OpenVersion(file.manifest, hold))
   }
 }

@@ -25,9 +25,10 @@ struct Rewriting {
     let writer = FragmentWriter(location: table.location, plan: plan, maxRows: options.targetRowsPerFragment)
     let new: [PBDataFragment]
     do throws(Failure) {
-      var batchRows = 1024
       for position in positions {
         let count = table.fragments[position].rowCount
+        // What a row takes in memory is not known before one is read; in the files it is less, as a rule not below an eighth.
+        var batchRows = min(1024, rowsInMemory(8 * table.fragments[position].bytesPerRow))
         var row = 0
         while row < count {
           try Cancellation.check()
@@ -37,9 +38,7 @@ struct Rewriting {
           try options.pace?(bytes)
           try writer.append(batch)
           row = end
-          // A batch, its encoded pages and copies made on the way: a quarter of the memory each.
-          let perRow = max(1, bytes / max(1, batch.count))
-          batchRows = min(max(64, options.memoryBytes / 4 / perRow), 1 << 16)
+          batchRows = min(4 * batchRows, rowsInMemory(bytes / max(1, batch.count)), 1 << 16)
         }
       }
       new = try writer.finish()
@@ -53,6 +52,9 @@ struct Rewriting {
     deletedRows += old.reduce(0) { $0 + $1.physicalRows - $1.rowCount }
     groups.append(RewriteIntent.Group(old: old.map(\.proto), new: new))
   }
+
+  /// A batch, its encoded pages and copies made on the way: a quarter of the memory each.
+  private func rowsInMemory(_ bytesPerRow: Int) -> Int { max(1, options.memoryBytes / 4 / max(1, bytesPerRow)) }
 
   /// Reserves ids for the new fragments and gives them to them.
   mutating func number(_ options: ChangeOptions) throws(Failure) {
@@ -73,6 +75,14 @@ struct Rewriting {
           return numbered
         })
     }
+  }
+}
+
+extension TableFragment {
+  /// Bytes of a row in the data files; as much as a page where they do not say.
+  fileprivate var bytesPerRow: Int {
+    let sizes = proto.files.map { $0.fileSizeBytes == 0 ? UInt64(physicalRows) * 4096 : $0.fileSizeBytes }
+    return Int(clamping: sizes.reduce(0) { $0 &+ $1 }) / max(1, physicalRows)
   }
 }
 

@@ -42,7 +42,7 @@ extension LuaTable {
     },
     Fn(
       "cleanup", "fun(self: Table, opts?: {older_than_days?: number, keep_versions?: integer, dry_run?: boolean}): table",
-      "Removes versions older than older_than_days (14) days and files that no version refers to. The newest keep_versions (1) and those with a tag stay. dry_run: only says what would go."
+      "Removes versions that were superseded more than older_than_days (14) days ago and files that no version refers to. The newest keep_versions (1) and those with a tag stay. dry_run: only says what would go."
     ) { call in
       let this = try call.selfTable()
       let options = try call.options(2)

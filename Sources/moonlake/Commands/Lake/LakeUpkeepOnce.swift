@@ -18,7 +18,8 @@ struct LakeUpkeepOnce: ParsableCommand {
   func run() throws {
     WorkerProcess.stopOnSignals { Cancellation.request() }
     let settings = try options.settings()
-    let reports = try LakeUpkeep(try options.lake(), settings.upkeep).pass(stop: { Cancellation.isRequested })
+    let reports = try LakeUpkeep(try options.lake(), settings.upkeep).pass()
+    try Cancellation.check()
     if options.json {
       print(JSONValue.array(reports.map(\.json)).text(pretty: true))
     } else {

@@ -118,6 +118,8 @@ let house: [Room] = [
     libraries: [
       .hummingbird, .hummingbirdCore, .nioCore, .nioPosix, .nioHTTP1, .nioHTTPTypes, .httpTypes, .logging, .lifecycle, .signals,
     ]),
+  // measured by Benchmarks/train
+  Room(name: "TensorBench", layer: 3, needs: ["TensorKernels", "Core"], isExecutable: true, isExtra: true),
   // measured by Benchmarks/vector
   Room(
     name: "VectorBench", layer: 7, needs: ["LanceIndex", "LanceTable", "ObjectStore", "Core"], isExecutable: true, isExtra: true

@@ -3,9 +3,10 @@ package import Core
 /// 2-D convolution (cross-correlation), NCHW. x (N,C,H,W), w (O,C/G,KH,KW), y (N,O,OH,OW),
 /// OH = (H + 2 PH - DH (KH - 1) - 1) / SH + 1.
 ///
-/// One image at a time: its patches are laid out as a matrix (C/G KH KW, OH OW) in work space that stays in the
-/// cache, and OpenBLAS multiplies. Images are spread over the cores; the weight gradient sums blocks of images whose
-/// size depends on the batch only. Bias and relu are applied while the result is still in the cache.
+/// `ConvPlan` chooses how. Here are the choice's consequences and the way that does for all shapes: one image at a time, its
+/// patches are laid out as a matrix (C/G KH KW, OH OW) in work space that stays in the cache, and OpenBLAS multiplies. Images are
+/// spread over the cores; the weight gradient sums blocks of images whose size depends on the batch only. Bias and relu are
+/// applied while the result is still in the cache.
 package struct ConvShape: Sendable, Equatable {
   package var batch, inChannels, height, width, outChannels, kernelH, kernelW: Int
   package var strideH = 1, strideW = 1, padH = 0, padW = 0, dilationH = 1, dilationW = 1, groups = 1
@@ -36,10 +37,21 @@ package struct ConvShape: Sendable, Equatable {
 
 extension Kernels {
   /// y = conv(x, w) + bias, then relu if asked.
+  ///
+  /// - Parameter algorithm: nil: the shape's own. Tests compare; one that does not do for the shape must not be asked for.
   package static func conv2d(
     _ type: DType, _ s: ConvShape, x: UnsafeRawPointer, w: UnsafeRawPointer, bias: UnsafeRawPointer?,
-    y: UnsafeMutableRawPointer, relu: Bool
+    y: UnsafeMutableRawPointer, relu: Bool, algorithm: ConvAlgorithm? = nil
   ) throws(Failure) {
+    switch algorithm ?? s.algorithm(type) {
+    case .winograd:
+      return try s.winograd.forward(
+        x: typed(x), mask: nil, weights: s.weights(typed(w)), bias: bias.map { typed($0) }, y: typed(y), relu: relu)
+    case .direct:
+      return try s.direct.forward(
+        x: typed(x), mask: nil, weights: s.weights(typed(w)), bias: bias.map { typed($0) }, y: typed(y), relu: relu)
+    case .product, .patches: break
+    }
     if type == .f32 {
       try forward(s, typed(x, Float.self), typed(w), bias.map { typed($0) }, typed(y), relu)
     } else {
@@ -51,8 +63,37 @@ extension Kernels {
   /// Any of dx, dw, dbias may be nil; they are overwritten.
   package static func conv2dBackward(
     _ type: DType, _ s: ConvShape, x: UnsafeRawPointer, w: UnsafeRawPointer, y: UnsafeRawPointer?, dy: UnsafeRawPointer,
-    dx: UnsafeMutableRawPointer?, dw: UnsafeMutableRawPointer?, dbias: UnsafeMutableRawPointer?
+    dx: UnsafeMutableRawPointer?, dw: UnsafeMutableRawPointer?, dbias: UnsafeMutableRawPointer?,
+    algorithm: ConvAlgorithm? = nil
   ) throws(Failure) {
+    var (dx, dw, dbias) = (dx, dw, dbias)
+    if let target = dx {
+      switch algorithm ?? s.inputGradientAlgorithm(type) {
+      case .winograd:
+        try s.turnedWinograd.forward(
+          x: typed(dy), mask: y.map { typed($0) }, weights: s.turnedWeights(typed(w)), bias: nil, y: typed(target), relu: false)
+        dx = nil
+      case .direct:
+        try s.turnedDirect.forward(
+          x: typed(dy), mask: y.map { typed($0) }, weights: s.turnedWeights(typed(w)), bias: nil, y: typed(target), relu: false)
+        dx = nil
+      case .product, .patches: break
+      }
+    }
+    if let target = dw {
+      switch algorithm ?? s.weightGradientAlgorithm(type) {
+      case .winograd:
+        try s.winograd.weightGradient(
+          x: typed(x), dy: typed(dy), mask: y.map { typed($0) }, dw: typed(target), dbias: dbias.map { typed($0) })
+        (dw, dbias) = (nil, nil)
+      case .direct:
+        try s.direct.weightGradient(
+          x: typed(x), dy: typed(dy), mask: y.map { typed($0) }, dw: typed(target), dbias: dbias.map { typed($0) })
+        (dw, dbias) = (nil, nil)
+      case .product, .patches: break
+      }
+    }
+    if dx == nil, dw == nil, dbias == nil { return }
     if type == .f32 {
       try backward(
         s, typed(x, Float.self), typed(w), y.map { typed($0) }, typed(dy), dx.map { typed($0) }, dw.map { typed($0) },

@@ -1,0 +1,333 @@
+import Core
+
+/// A 3x3 convolution with stride 1 by Winograd's F(4x4, 3x3): docs/decisions/0007-convolution.md.
+///
+/// Tiles are numbered through the whole batch. A chunk of tiles is transformed, multiplied and transformed back by one thread
+/// while it is in the cache:
+///
+///     V [36][tile][channel]       transformed inputs of a chunk
+///     U [36][panel][channel][16]  transformed weights of all output channels, in the order in which the product reads them
+///     M [36][tile][16]            products of a chunk for one panel of 16 output channels (the last may have 8)
+struct WinogradConv {
+  let batch, inChannels, height, width, outChannels, pad: Int
+  let outHeight, outWidth: Int
+  private let tilesPerRow, tilesPerImage, tiles: Int
+
+  init(batch: Int, inChannels: Int, height: Int, width: Int, outChannels: Int, pad: Int) {
+    (self.batch, self.inChannels, self.height, self.width) = (batch, inChannels, height, width)
+    (self.outChannels, self.pad) = (outChannels, pad)
+    (outHeight, outWidth) = (height + 2 * pad - 2, width + 2 * pad - 2)
+    tilesPerRow = (outWidth + 3) / 4
+    tilesPerImage = (outHeight + 3) / 4 * tilesPerRow
+    tiles = batch * tilesPerImage
+  }
+
+  /// Where the weight of an output and an input channel lies: `weights + out * outStep + in * inStep`, nine numbers.
+  struct Weights {
+    let pointer: UnsafePointer<Float>
+    let outStep, inStep: Int
+    /// Turned by 180 degrees: the gradient of the input is a convolution with the turned weights.
+    let isTurned: Bool
+  }
+
+  private var paddedIn: Int { (inChannels + 7) & ~7 }
+  private var paddedOut: Int { (outChannels + 7) & ~7 }
+
+  // MARK: result
+
+  /// y = conv(x, w) + bias, then relu if asked; x counts only where `mask` > 0.
+  func forward(
+    x: UnsafePointer<Float>, mask: UnsafePointer<Float>?, weights: Weights, bias: UnsafePointer<Float>?,
+    y: UnsafeMutablePointer<Float>, relu: Bool
+  ) throws(Failure) {
+    guard tiles > 0, outChannels > 0 else { return }
+    let transformed = try BufferPool.take(byteCount: 36 * inChannels * paddedOut * 4, zeroed: false)
+    defer { BufferPool.give(transformed) }
+    nonisolated(unsafe) let u: UnsafeMutablePointer<Float> = typed(transformed.pointer)
+    transform(weights, u)
+    let panels = (outChannels + 15) / 16
+    // At least eight pieces of work where the shape has them, so that small batches keep all cores busy.
+    let chunk = min(48, max(6, ((tiles + 7) / 8 + 5) / 6 * 6))
+    let chunks = (tiles + chunk - 1) / chunk
+    let groups = min(panels, max(1, 8 / chunks))
+    let panelsPerGroup = (panels + groups - 1) / groups
+    let stepV = chunk * paddedIn + 16  // not a power of two: 36 streams would share a line of the cache
+    let stepM = chunk * 16 + 16
+    let scratch = try Scratch(bytes: (36 * (stepV + stepM) + TileBuffer.floats) * 4, blocks: chunks * groups)
+    nonisolated(unsafe) let (x, mask, y, bias) = (x, mask, y, bias)
+    Parallel.forEach(count: chunks * groups, grain: 1) { units in
+      scratch.use { raw in
+        let v: UnsafeMutablePointer<Float> = typed(raw)
+        let m = v + 36 * stepV
+        let buffer = TileBuffer(m + 36 * stepM)
+        for unit in units {
+          let first = unit / groups * chunk
+          let range = first..<min(tiles, first + chunk)
+          transformInputs(x, mask, range, v, stepV, buffer)
+          let rows = (range.count + 5) / 6 * 6
+          for p in 0..<36 { zero(v + p * stepV + range.count * paddedIn, (rows - range.count) * paddedIn) }
+          let from = unit % groups * panelsPerGroup
+          for panel in from..<max(from, min(panels, from + panelsPerGroup)) {
+            let isNarrow = paddedOut - panel * 16 < 16
+            for p in 0..<36 {
+              let b = UnsafePointer(u + (p * paddedOut + panel * 16) * inChannels)
+              var row = 0
+              while row < rows {
+                let a = UnsafePointer(v + p * stepV + row * paddedIn)
+                if isNarrow {
+                  PanelProduct.byRows8(inChannels, a, paddedIn, b, m + p * stepM + row * 16, 16)
+                } else {
+                  PanelProduct.byRows(inChannels, a, paddedIn, b, m + p * stepM + row * 16, 16)
+                }
+                row += 6
+              }
+            }
+            for group in 0..<(isNarrow ? 1 : 2) where panel * 16 + group * 8 < outChannels {
+              putOutputs(UnsafePointer(m + group * 8), stepM, range, panel * 16 + group * 8, bias, relu, y, buffer)
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /// U = G g G' for all pairs of channels.
+  private func transform(_ weights: Weights, _ u: UnsafeMutablePointer<Float>) {
+    nonisolated(unsafe) let (u, w) = (u, weights)
+    let step = paddedOut * inChannels
+    Parallel.forEach(count: inChannels, grain: max(1, 512 / max(1, outChannels))) { channels in
+      for c in channels {
+        for o in stride(from: 0, to: paddedOut, by: 8) {
+          let count = min(8, outChannels - o)
+          let source = w.pointer + o * w.outStep + c * w.inStep
+          @inline(__always) func taps(_ row: Int) -> (Lanes, Lanes, Lanes) {
+            @inline(__always) func one(_ column: Int) -> Lanes {
+              let tap = row * 3 + column
+              var values = lanes(0)
+              for k in 0..<count { values[k] = source[k * w.outStep + (w.isTurned ? 8 - tap : tap)] }
+              return values
+            }
+            return (one(0), one(1), one(2))
+          }
+          let (a, b, d) = (Winograd.kernel(taps(0)), Winograd.kernel(taps(1)), Winograd.kernel(taps(2)))
+          let width = paddedOut - o / 16 * 16 < 16 ? 8 : 16
+          let target = u + o / 16 * 16 * inChannels + c * width + o % 16
+          @inline(__always) func put(_ column: Int, _ g: (Lanes, Lanes, Lanes)) {
+            let k = Winograd.kernel(g)
+            store(k.0, target + column * step)
+            store(k.1, target + (6 + column) * step)
+            store(k.2, target + (12 + column) * step)
+            store(k.3, target + (18 + column) * step)
+            store(k.4, target + (24 + column) * step)
+            store(k.5, target + (30 + column) * step)
+          }
+          put(0, (a.0, b.0, d.0))
+          put(1, (a.1, b.1, d.1))
+          put(2, (a.2, b.2, d.2))
+          put(3, (a.3, b.3, d.3))
+          put(4, (a.4, b.4, d.4))
+          put(5, (a.5, b.5, d.5))
+        }
+      }
+    }
+  }
+
+  /// V of the tiles in `range`.
+  private func transformInputs(
+    _ x: UnsafePointer<Float>, _ mask: UnsafePointer<Float>?, _ range: Range<Int>, _ v: UnsafeMutablePointer<Float>, _ step: Int,
+    _ buffer: TileBuffer
+  ) {
+    let plane = height * width
+    let end = batch * inChannels * plane
+    for tile in range {
+      let (image, inImage) = (tile / tilesPerImage, tile % tilesPerImage)
+      let (top, left) = (inImage / tilesPerRow * 4 - pad, inImage % tilesPerRow * 4 - pad)
+      let isInside = top >= 0 && left >= 0 && top + 6 <= height && left + 6 <= width
+      for c in stride(from: 0, to: inChannels, by: 8) {
+        let corner = (image * inChannels + c) * plane + top * width + left
+        let target = v + (tile - range.lowerBound) * paddedIn + c
+        // A row is loaded as eight numbers: two more than the tile has.
+        if isInside, c + 8 <= inChannels, corner + 7 * plane + 5 * width + 8 <= end {
+          if let mask {
+            buffer.transformMasked(x + corner, mask + corner, plane, width, target, step)
+          } else {
+            buffer.transform(x + corner, plane, width, target, step)
+          }
+        } else {
+          buffer.collect(
+            x, mask, corner, channels: min(8, inChannels - c), plane, rows: -top..<height - top, columns: -left..<width - left,
+            rowStep: width, end: end)
+          buffer.transform(UnsafePointer(buffer.window), 48, 8, target, step)
+        }
+      }
+    }
+  }
+
+  /// Y = A' M A of eight output channels from `o` on.
+  private func putOutputs(
+    _ m: UnsafePointer<Float>, _ step: Int, _ range: Range<Int>, _ o: Int, _ bias: UnsafePointer<Float>?, _ relu: Bool,
+    _ y: UnsafeMutablePointer<Float>, _ buffer: TileBuffer
+  ) {
+    let count = min(8, outChannels - o)
+    var offset = lanes(0)
+    if let bias { for k in 0..<count { offset[k] = bias[o + k] } }
+    let plane = outHeight * outWidth
+    for tile in range {
+      let (image, inImage) = (tile / tilesPerImage, tile % tilesPerImage)
+      let (top, left) = (inImage / tilesPerRow * 4, inImage % tilesPerRow * 4)
+      let target = y + (image * outChannels + o) * plane + top * outWidth + left
+      buffer.output(
+        m + (tile - range.lowerBound) * 16, step, offset, relu, target, plane, outWidth, channels: count,
+        rows: min(4, outHeight - top), columns: min(4, outWidth - left))
+    }
+  }
+
+  // MARK: gradient of the weights
+
+  /// dw (out, in, 3, 3) and dbias of y = conv(x, w) + bias; dy counts only where `mask` > 0.
+  func weightGradient(
+    x: UnsafePointer<Float>, dy: UnsafePointer<Float>, mask: UnsafePointer<Float>?, dw: UnsafeMutablePointer<Float>?,
+    dbias: UnsafeMutablePointer<Float>?
+  ) throws(Failure) {
+    let outRows = (outChannels + 23) / 24 * 24
+    let stepU = outRows * paddedIn
+    let perBlock = 36 * stepU + outRows
+    // Blocks of chunks have sums of their own; wide layers are split by output channels as well. By shape only.
+    let chunk = 48
+    let chunks = max(1, (tiles + chunk - 1) / chunk)
+    let blocks = max(1, min(8, chunks, (32 << 20) / (perBlock * 4)))
+    let chunksPerBlock = (chunks + blocks - 1) / blocks
+    let outBlocks = outRows / 24
+    let groups = blocks >= 8 ? 1 : max(1, min(outBlocks, 4))
+    let outBlocksPerGroup = (outBlocks + groups - 1) / groups
+    let sums = try BufferPool.take(byteCount: blocks * perBlock * 4, zeroed: true)
+    defer { BufferPool.give(sums) }
+    let (stepV, stepD) = (chunk * paddedIn + 16, chunk * 24 + 16)
+    let scratch = try Scratch(bytes: (36 * (stepV + stepD) + TileBuffer.floats) * 4, blocks: blocks * groups)
+    nonisolated(unsafe) let (x, dy, mask) = (x, dy, mask)
+    nonisolated(unsafe) let all: UnsafeMutablePointer<Float> = typed(sums.pointer)
+    Parallel.forEach(count: blocks * groups, grain: 1) { units in
+      scratch.use { raw in
+        let v: UnsafeMutablePointer<Float> = typed(raw)
+        let d = v + 36 * stepV
+        let buffer = TileBuffer(d + 36 * stepD)
+        for unit in units {
+          let u = all + unit / groups * perBlock
+          let from = unit / groups * chunksPerBlock
+          for piece in from..<max(from, min(chunks, from + chunksPerBlock)) {
+            if Cancellation.isRequested { return }
+            let range = piece * chunk..<min(tiles, (piece + 1) * chunk)
+            transformInputs(x, nil, range, v, stepV, buffer)
+            let firstBlock = unit % groups * outBlocksPerGroup
+            for block in firstBlock..<max(firstBlock, min(outBlocks, firstBlock + outBlocksPerGroup)) {
+              transformGradients(dy, mask, range, block * 24, d, stepD, buffer)
+              addBias(d + 7 * stepD, range.count, u + 36 * stepU + block * 24)
+              multiply(d, stepD, v, stepV, range.count, block * 24, u, stepU)
+            }
+          }
+        }
+      }
+    }
+    nonisolated(unsafe) let (dw, dbias) = (dw, dbias)
+    Parallel.forEach(count: perBlock, grain: 16384) { range in
+      for block in 1..<max(1, blocks) {
+        let row = all + block * perBlock
+        for i in range { all[i] += row[i] }
+      }
+    }
+    if let dbias { for o in 0..<outChannels { dbias[o] = all[36 * stepU + o] } }
+    guard let dw else { return }
+    Parallel.forEach(count: outChannels, grain: max(1, 256 / inChannels)) { range in
+      for o in range { putWeightGradient(UnsafePointer(all + o * paddedIn), stepU, dw + o * inChannels * 9) }
+    }
+  }
+
+  /// U += D' V for output channels `o` to `o + 24`.
+  private func multiply(
+    _ d: UnsafeMutablePointer<Float>, _ stepD: Int, _ v: UnsafeMutablePointer<Float>, _ stepV: Int, _ count: Int, _ o: Int,
+    _ u: UnsafeMutablePointer<Float>, _ stepU: Int
+  ) {
+    let rows = min(24, outChannels - o)
+    for p in 0..<36 {
+      var c = 0
+      while c < inChannels {
+        let b = UnsafePointer(v + p * stepV + c)
+        var row = 0
+        while row < rows {
+          let a = UnsafePointer(d + p * stepD + row)
+          let target = u + p * stepU + (o + row) * paddedIn + c
+          if c + 8 < inChannels {
+            PanelProduct.byColumns(count, a, 24, b, paddedIn, target, paddedIn)
+          } else {
+            PanelProduct.byColumns8(count, a, 24, b, paddedIn, target, paddedIn)
+          }
+          row += 6
+        }
+        c += 16
+      }
+    }
+  }
+
+  /// A dY A' of 24 output channels from `o` on; those that do not exist are zero.
+  private func transformGradients(
+    _ dy: UnsafePointer<Float>, _ mask: UnsafePointer<Float>?, _ range: Range<Int>, _ o: Int, _ d: UnsafeMutablePointer<Float>,
+    _ step: Int, _ buffer: TileBuffer
+  ) {
+    let plane = outHeight * outWidth
+    let end = batch * outChannels * plane
+    for tile in range {
+      let (image, inImage) = (tile / tilesPerImage, tile % tilesPerImage)
+      let (top, left) = (inImage / tilesPerRow * 4, inImage % tilesPerRow * 4)
+      let isInside = top + 4 <= outHeight && left + 4 <= outWidth
+      for group in 0..<3 {
+        let target = d + (tile - range.lowerBound) * 24 + group * 8
+        let channel = o + group * 8
+        guard channel < outChannels else {
+          for p in 0..<36 { store(lanes(0), target + p * step) }
+          continue
+        }
+        let corner = (image * outChannels + channel) * plane + top * outWidth + left
+        if isInside, channel + 8 <= outChannels {
+          buffer.gradient(dy + corner, mask.map { $0 + corner }, plane, outWidth, target, step)
+        } else {
+          buffer.collect(
+            dy, mask, corner, channels: min(8, outChannels - channel), plane, rows: 0..<outHeight - top,
+            columns: 0..<outWidth - left, rowStep: outWidth, end: end)
+          buffer.gradient(UnsafePointer(buffer.window), nil, 48, 8, target, step)
+        }
+      }
+    }
+  }
+
+  /// The product at (1, 1) of a transformed gradient is the sum of its tile.
+  private func addBias(_ d: UnsafeMutablePointer<Float>, _ count: Int, _ sums: UnsafeMutablePointer<Float>) {
+    for group in 0..<3 {
+      var sum = lanes(0)
+      for tile in 0..<count { sum += load(d + tile * 24 + group * 8) }
+      store(load(sums + group * 8) + sum, sums + group * 8)
+    }
+  }
+
+  /// dw = G' U G of one output channel.
+  private func putWeightGradient(_ u: UnsafePointer<Float>, _ step: Int, _ dw: UnsafeMutablePointer<Float>) {
+    for c in stride(from: 0, to: inChannels, by: 8) {
+      @inline(__always) func column(_ j: Int) -> (Lanes, Lanes, Lanes) {
+        @inline(__always) func one(_ i: Int) -> Lanes { load(u + (i * 6 + j) * step + c) }
+        return Winograd.kernelGradient((one(0), one(1), one(2), one(3), one(4), one(5)))
+      }
+      let columns = (column(0), column(1), column(2), column(3), column(4), column(5))
+      @inline(__always) func put(_ row: Int, _ u: (Lanes, Lanes, Lanes, Lanes, Lanes, Lanes)) {
+        let g = Winograd.kernelGradient(u)
+        for k in 0..<min(8, inChannels - c) {
+          let target = dw + (c + k) * 9 + row * 3
+          (target[0], target[1], target[2]) = (g.0[k], g.1[k], g.2[k])
+        }
+      }
+      put(0, (columns.0.0, columns.1.0, columns.2.0, columns.3.0, columns.4.0, columns.5.0))
+      put(1, (columns.0.1, columns.1.1, columns.2.1, columns.3.1, columns.4.1, columns.5.1))
+      put(2, (columns.0.2, columns.1.2, columns.2.2, columns.3.2, columns.4.2, columns.5.2))
+    }
+  }
+}
+
+@inline(__always) private func zero(_ p: UnsafeMutablePointer<Float>, _ count: Int) { for i in 0..<count { p[i] = 0 } }

@@ -1,0 +1,145 @@
+import Core
+import TensorKernels
+import TestSupport
+import Testing
+
+/// Numbers on their way into a kernel and out of it.
+private final class Numbers<T: BitwiseCopyable> {
+  let pointer: UnsafeMutablePointer<T>
+  let count: Int
+  init(_ values: [T]) {
+    count = values.count
+    pointer = .allocate(capacity: max(1, values.count))
+    for (i, value) in values.enumerated() { pointer[i] = value }
+  }
+  deinit { pointer.deallocate() }
+  var raw: UnsafeMutableRawPointer { UnsafeMutableRawPointer(pointer) }
+  var array: [T] { (0..<count).map { pointer[$0] } }
+}
+
+/// A convolution with random numbers: y, and the gradients for a random dy.
+private struct Case {
+  let shape: ConvShape
+  let x, w, bias, dy: [Float]
+
+  init(_ shape: ConvShape, seed: UInt64 = 1) {
+    self.shape = shape
+    var random = SeededRandom(seed: seed)
+    func numbers(_ count: Int, _ scale: Float) -> [Float] { (0..<count).map { _ in Float.random(in: -scale...scale, using: &random) } }
+    let patch = shape.inChannels / shape.groups * shape.kernelH * shape.kernelW
+    x = numbers(shape.batch * shape.inChannels * shape.height * shape.width, 1)
+    w = numbers(shape.outChannels * patch, 1 / Float(patch).squareRoot())
+    bias = numbers(shape.outChannels, 0.1)
+    dy = numbers(shape.batch * shape.outChannels * shape.outHeight * shape.outWidth, 1)
+  }
+
+  /// [y, dx, dw, dbias]; with `relu`, of max(y, 0).
+  func run(_ algorithm: ConvAlgorithm?, relu: Bool) throws -> [[Float]] {
+    let (x, w, bias, dy) = (Numbers(self.x), Numbers(self.w), Numbers(self.bias), Numbers(self.dy))
+    let (y, dx, dw, db) = (Numbers(self.dy), Numbers(self.x), Numbers(self.w), Numbers(self.bias))
+    try Kernels.conv2d(.f32, shape, x: x.raw, w: w.raw, bias: bias.raw, y: y.raw, relu: relu, algorithm: algorithm)
+    try Kernels.conv2dBackward(
+      .f32, shape, x: x.raw, w: w.raw, y: relu ? y.raw : nil, dy: dy.raw, dx: dx.raw, dw: dw.raw, dbias: db.raw,
+      algorithm: algorithm)
+    return [y.array, dx.array, dw.array, db.array]
+  }
+
+  /// The same in f64 by patches; the mask of the gradient is that of `y`, as a sign that differs is no error of the gradient.
+  func reference(relu: Bool, y: [Float]) throws -> [[Double]] {
+    func double(_ values: [Float]) -> Numbers<Double> { Numbers(values.map { Double($0) }) }
+    let (x, w, bias, dy) = (double(self.x), double(self.w), double(self.bias), double(self.dy))
+    let (own, dx, dw, db) = (double(self.dy), double(self.x), double(self.w), double(self.bias))
+    try Kernels.conv2d(.f64, shape, x: x.raw, w: w.raw, bias: bias.raw, y: own.raw, relu: relu)
+    let mask = double(y)
+    try Kernels.conv2dBackward(
+      .f64, shape, x: x.raw, w: w.raw, y: relu ? mask.raw : nil, dy: dy.raw, dx: dx.raw, dw: dw.raw, dbias: db.raw)
+    return [own.array, dx.array, dw.array, db.array]
+  }
+}
+
+/// The largest difference beside the largest right value.
+private func error(_ found: [Float], _ right: [Double]) -> Double {
+  let largest = right.reduce(0) { max($0, abs($1)) }
+  let difference = zip(found, right).reduce(0) { max($0, $1.0.isNaN ? .infinity : abs(Double($1.0) - $1.1)) }
+  return largest == 0 ? difference : difference / largest
+}
+
+private func shape(_ batch: Int, _ inChannels: Int, _ h: Int, _ w: Int, _ outChannels: Int, pad: Int, kernel: Int = 3) -> ConvShape {
+  ConvShape(
+    batch: batch, inChannels: inChannels, height: h, width: w, outChannels: outChannels, kernelH: kernel, kernelW: kernel,
+    padding: (pad, pad))
+}
+
+@Suite("Convolution") struct ConvTests {
+  /// Every way to compute a 3x3 convolution against f64: channels that fill no register, tiles that hang over, one image and many.
+  @Test(arguments: [ConvAlgorithm.winograd, .direct, .patches]) func allWaysAgree(_ algorithm: ConvAlgorithm) throws {
+    var worst = [0.0, 0.0, 0.0, 0.0]
+    var cases = 0
+    for (inChannels, outChannels) in [(1, 1), (1, 32), (3, 5), (8, 16), (16, 8), (9, 10), (32, 64), (24, 25), (7, 130), (130, 7)] {
+      for (h, w) in [(8, 8), (10, 9), (13, 26), (28, 28), (9, 17)] {
+        for pad in 0...2 {
+          let batch = cases % 3 == 0 ? 1 : cases % 3 == 1 ? 2 : 7
+          let relu = cases % 2 == 0
+          // A direct sum needs rows of eight results, of the gradient too.
+          if algorithm == .direct, w + 2 * pad - 2 < 8 { continue }
+          let example = Case(shape(batch, inChannels, h, w, outChannels, pad: pad), seed: UInt64(cases))
+          let found = try example.run(algorithm, relu: relu)
+          let right = try example.reference(relu: relu, y: found[0])
+          for k in 0..<4 {
+            let off = error(found[k], right[k])
+            worst[k] = max(worst[k], off)
+            #expect(off < (algorithm == .winograd ? 2e-5 : 1e-5), "\(example.shape) \(["y", "dx", "dw", "dbias"][k])")
+          }
+          cases += 1
+        }
+      }
+    }
+    print("convolution by \(algorithm.rawValue): \(cases) cases, largest error of y, dx, dw, dbias beside f64: \(worst)")
+  }
+
+  /// The layers that people train, by the way that is chosen for them.
+  @Test func errorOfWinogradOnUsualLayers() throws {
+    for (name, s) in [
+      ("classic 32x26x26->64", shape(8, 32, 26, 26, 64, pad: 0)), ("LeNet 8x14x14->16", shape(16, 8, 14, 14, 16, pad: 1)),
+      ("ResNet 64x32x32->64", shape(4, 64, 32, 32, 64, pad: 1)), ("ResNet 256x8x8->256", shape(4, 256, 8, 8, 256, pad: 1)),
+      ("64x56x56->64", shape(2, 64, 56, 56, 64, pad: 1)),
+    ] {
+      #expect(s.algorithm(.f32) == .winograd && s.inputGradientAlgorithm(.f32) == .winograd)
+      let example = Case(s)
+      let (fast, plain) = (try example.run(nil, relu: false), try example.run(.patches, relu: false))
+      let right = try example.reference(relu: false, y: fast[0])
+      let errors = (0..<4).map { error(fast[$0], right[$0]) }
+      print("\(name): error of y, dx, dw, dbias \(errors), by patches \((0..<4).map { error(plain[$0], right[$0]) })")
+      #expect(errors.allSatisfy { $0 < 2e-5 })
+    }
+  }
+
+  @Test func theShapeChooses() {
+    #expect(shape(64, 1, 28, 28, 32, pad: 0).algorithm(.f32) == .direct)
+    #expect(shape(64, 32, 26, 26, 64, pad: 0).algorithm(.f32) == .winograd)
+    #expect(shape(64, 32, 26, 26, 64, pad: 0).algorithm(.f64) == .patches)
+    #expect(shape(64, 32, 26, 26, 64, pad: 0, kernel: 1).algorithm(.f32) == .product)
+    #expect(shape(64, 3, 224, 224, 64, pad: 3, kernel: 7).algorithm(.f32) == .patches)
+    #expect(shape(64, 64, 2, 2, 64, pad: 1).algorithm(.f32) == .patches)
+    #expect(shape(64, 3, 4, 4, 64, pad: 1).algorithm(.f32) == .patches)
+    #expect(shape(64, 64, 4, 4, 64, pad: 3).algorithm(.f32) == .patches)
+    for (stride, dilation, groups) in [(2, 1, 1), (1, 2, 1), (1, 1, 4)] {
+      let s = ConvShape(
+        batch: 1, inChannels: 32, height: 32, width: 32, outChannels: 32, kernelH: 3, kernelW: 3, stride: (stride, stride),
+        dilation: (dilation, dilation), groups: groups)
+      #expect(s.algorithm(.f32) == .patches)
+    }
+  }
+
+  /// NaN and infinity come through where they belong.
+  @Test func notANumberStays() throws {
+    for algorithm in [ConvAlgorithm.winograd, .direct, .patches] {
+      let s = shape(1, 8, 12, 12, 8, pad: 1)
+      let example = Case(s)
+      let x = Numbers(example.x), w = Numbers(example.w), y = Numbers(example.dy)
+      x.pointer[0] = .nan
+      try Kernels.conv2d(.f32, s, x: x.raw, w: w.raw, bias: nil, y: y.raw, relu: true, algorithm: algorithm)
+      #expect(y.pointer[0].isNaN && y.pointer[13].isNaN && y.pointer[11].isFinite && y.pointer[143].isFinite)
+    }
+  }
+}

@@ -1,74 +1,73 @@
-/// Loads, transforms and stores single tiles of eight channels; half-transformed values go through its memory.
+/// Transforms tiles of eight channels. A run of tiles side by side is first copied from the image, row by row as it lies in memory
+/// (so that the next lines are fetched ahead), with zeros where the image ends; half-transformed values go through memory, too.
 struct TileBuffer {
-  /// 8 channels x 6 rows x 8 columns (six are used) of a tile that hangs over an edge.
-  let window: UnsafeMutablePointer<Float>
+  /// Tiles of a run at most, rows of a window, floats of a row (two more than the run has, in whole registers).
+  static let most = 16
+  private static let rowStep = 4 * most + 8
+  private static let plane = 6 * rowStep
+  static let floats = 8 * plane + 36 * 8
+  /// 8 channels x 6 rows.
+  private let window: UnsafeMutablePointer<Float>
   private let half: UnsafeMutablePointer<Float>
-  static let floats = 8 * 48 + 36 * 8
 
   init(_ memory: UnsafeMutablePointer<Float>) {
     window = memory
-    half = memory + 8 * 48
+    half = memory + 8 * TileBuffer.plane
   }
 
-  /// Fills `window` with what is there of a tile whose first number would lie at `corner`; the rest is zero.
+  /// Rows `top` to `top + rows` and columns `left` to `left + columns` of eight planes; zero outside of them and where `mask` <= 0.
   ///
   /// - Parameters:
-  ///   - rows: rows of the tile that exist; `columns` likewise.
-  ///   - end: the numbers behind `x`, counted from `x`.
+  ///   - channels: planes that exist, at most 8.
+  ///   - columns: at most 4 * most + 2.
+  @inline(never)
   func collect(
-    _ x: UnsafePointer<Float>, _ mask: UnsafePointer<Float>?, _ corner: Int, channels: Int, _ plane: Int, rows: Range<Int>,
-    columns: Range<Int>, rowStep: Int, end: Int
+    _ x: UnsafePointer<Float>, _ mask: UnsafePointer<Float>?, channels: Int, height: Int, width: Int, top: Int, rows: Int,
+    left: Int, columns: Int
   ) {
-    let lane = SIMD8<Int32>(0, 1, 2, 3, 4, 5, 6, 7)
-    let (from, to) = (Int32(truncatingIfNeeded: columns.lowerBound), Int32(truncatingIfNeeded: columns.upperBound))
-    let outside = (lane .< SIMD8(repeating: from)) .| (lane .>= SIMD8(repeating: to))
+    let end = (columns + 7) & ~7
+    let (from, to) = (min(columns, max(0, -left)), max(0, min(columns, width - left)))
     for k in 0..<8 {
-      for r in 0..<6 {
-        let target = window + k * 48 + r * 8
-        guard k < channels, rows.contains(r) else {
-          store(lanes(0), target)
+      for r in 0..<rows {
+        let target = window + k * TileBuffer.plane + r * TileBuffer.rowStep
+        guard k < channels, top + r >= 0, top + r < height, from < to else {
+          for i in stride(from: 0, to: end, by: 8) { store(lanes(0), target + i) }
           continue
         }
-        let at = corner + k * plane + r * rowStep
-        if at >= 0, at + 8 <= end {
-          var values = load(x + at)
-          if let mask { values = values.kept(wherePositive: load(mask + at)) }
-          store(values.replacing(with: 0, where: outside), target)
-        } else {
-          for i in 0..<8 {
-            let isThere = columns.contains(i) && (mask.map { $0[at + i] > 0 } ?? true)
-            target[i] = isThere ? x[at + i] : 0
-          }
-        }
+        if from > 0 { store(lanes(0), target) }
+        for i in stride(from: to & ~7, to: end, by: 8) { store(lanes(0), target + i) }
+        let at = (k * height + top + r) * width + left
+        copy(x + at + from, mask.map { $0 + at + from }, target + from, to - from)
       }
     }
   }
 
-  /// B' d B of a tile: 6 rows of 8 planes; product p goes to `out + p * step`.
   @inline(__always)
-  func transform(_ x: UnsafePointer<Float>, _ plane: Int, _ row: Int, _ out: UnsafeMutablePointer<Float>, _ step: Int) {
-    for r in 0..<6 {
-      let p = x + r &* row
-      putRow(
-        r,
-        (
-          load(p), load(p + plane), load(p + 2 &* plane), load(p + 3 &* plane), load(p + 4 &* plane), load(p + 5 &* plane),
-          load(p + 6 &* plane), load(p + 7 &* plane)
-        ))
-    }
-    putColumns(out, step)
-  }
-
-  /// The same where `mask` > 0.
-  @inline(__always)
-  func transformMasked(
-    _ x: UnsafePointer<Float>, _ mask: UnsafePointer<Float>, _ plane: Int, _ row: Int, _ out: UnsafeMutablePointer<Float>,
-    _ step: Int
+  private func copy(
+    _ x: UnsafePointer<Float>, _ mask: UnsafePointer<Float>?, _ target: UnsafeMutablePointer<Float>, _ count: Int
   ) {
+    guard count >= 8 else {
+      for i in 0..<count { target[i] = mask.map { $0[i] > 0 } ?? true ? x[i] : 0 }
+      return
+    }
+    @inline(__always) func one(_ i: Int) {
+      let values = load(x + i)
+      store(mask.map { values.kept(wherePositive: load($0 + i)) } ?? values, target + i)
+    }
+    var i = 0
+    while i < count - 8 {
+      one(i)
+      i += 8
+    }
+    one(count - 8)
+  }
+
+  /// B' d B of tile `tile` of the run; product p goes to `out + p * step`.
+  @inline(__always)
+  func transform(_ tile: Int, _ out: UnsafeMutablePointer<Float>, _ step: Int) {
     for r in 0..<6 {
-      @inline(__always) func one(_ k: Int) -> Lanes {
-        load(x + r &* row + k &* plane).kept(wherePositive: load(mask + r &* row + k &* plane))
-      }
+      let p = window + tile &* 4 + r &* TileBuffer.rowStep
+      @inline(__always) func one(_ k: Int) -> Lanes { load(p + k &* TileBuffer.plane) }
       putRow(r, (one(0), one(1), one(2), one(3), one(4), one(5), one(6), one(7)))
     }
     putColumns(out, step)
@@ -104,21 +103,14 @@ struct TileBuffer {
     store(v.5, out + 5 &* step)
   }
 
-  /// A dY A' of a tile: 4 rows of 4 numbers of 8 planes; dy counts only where `mask` > 0.
+  /// A dY A' of tile `tile` of the run.
   @inline(__always)
-  func gradient(
-    _ dy: UnsafePointer<Float>, _ mask: UnsafePointer<Float>?, _ plane: Int, _ row: Int, _ out: UnsafeMutablePointer<Float>,
-    _ step: Int
-  ) {
+  func gradient(_ tile: Int, _ out: UnsafeMutablePointer<Float>, _ step: Int) {
     for r in 0..<2 {
       // Two rows of four at a time.
-      let at = 2 &* r &* row
+      let p = window + tile &* 4 + 2 &* r &* TileBuffer.rowStep
       @inline(__always) func one(_ k: Int) -> Lanes {
-        let p = dy + at + k &* plane
-        let values = Lanes(lowHalf: load4(p), highHalf: load4(p + row))
-        guard let mask else { return values }
-        let m = mask + at + k &* plane
-        return values.kept(wherePositive: Lanes(lowHalf: load4(m), highHalf: load4(m + row)))
+        Lanes(lowHalf: load4(p + k &* TileBuffer.plane), highHalf: load4(p + k &* TileBuffer.plane + TileBuffer.rowStep))
       }
       let t = transposed((one(0), one(1), one(2), one(3), one(4), one(5), one(6), one(7)))
       put(Winograd.gradient((t.0, t.1, t.2, t.3)), half + 2 &* r &* 48, 8)

@@ -132,33 +132,31 @@ struct WinogradConv {
     }
   }
 
+  /// Calls `body` for runs of tiles side by side: the image, the tile's row and column, how many, the place of the first in `range`.
+  @inline(__always)
+  private func forRuns(_ range: Range<Int>, _ body: (_ image: Int, _ top: Int, _ left: Int, _ count: Int, _ place: Int) -> Void) {
+    var tile = range.lowerBound
+    while tile < range.upperBound {
+      let (image, inImage) = (tile / tilesPerImage, tile % tilesPerImage)
+      let column = inImage % tilesPerRow
+      let count = min(TileBuffer.most, tilesPerRow - column, range.upperBound - tile)
+      body(image, inImage / tilesPerRow * 4, column * 4, count, tile - range.lowerBound)
+      tile += count
+    }
+  }
+
   /// V of the tiles in `range`.
   private func transformInputs(
     _ x: UnsafePointer<Float>, _ mask: UnsafePointer<Float>?, _ range: Range<Int>, _ v: UnsafeMutablePointer<Float>, _ step: Int,
     _ buffer: TileBuffer
   ) {
-    let plane = height * width
-    let end = batch * inChannels * plane
-    for tile in range {
-      let (image, inImage) = (tile / tilesPerImage, tile % tilesPerImage)
-      let (top, left) = (inImage / tilesPerRow * 4 - pad, inImage % tilesPerRow * 4 - pad)
-      let isInside = top >= 0 && left >= 0 && top + 6 <= height && left + 6 <= width
+    forRuns(range) { image, top, left, count, place in
       for c in stride(from: 0, to: inChannels, by: 8) {
-        let corner = (image * inChannels + c) * plane + top * width + left
-        let target = v + (tile - range.lowerBound) * paddedIn + c
-        // A row is loaded as eight numbers: two more than the tile has.
-        if isInside, c + 8 <= inChannels, corner + 7 * plane + 5 * width + 8 <= end {
-          if let mask {
-            buffer.transformMasked(x + corner, mask + corner, plane, width, target, step)
-          } else {
-            buffer.transform(x + corner, plane, width, target, step)
-          }
-        } else {
-          buffer.collect(
-            x, mask, corner, channels: min(8, inChannels - c), plane, rows: -top..<height - top, columns: -left..<width - left,
-            rowStep: width, end: end)
-          buffer.transform(UnsafePointer(buffer.window), 48, 8, target, step)
-        }
+        let plane = (image * inChannels + c) * height * width
+        buffer.collect(
+          x + plane, mask.map { $0 + plane }, channels: min(8, inChannels - c), height: height, width: width, top: top - pad,
+          rows: 6, left: left - pad, columns: 4 * count + 2)
+        for tile in 0..<count { buffer.transform(tile, v + (place + tile) * paddedIn + c, step) }
       }
     }
   }
@@ -273,28 +271,19 @@ struct WinogradConv {
     _ dy: UnsafePointer<Float>, _ mask: UnsafePointer<Float>?, _ range: Range<Int>, _ o: Int, _ d: UnsafeMutablePointer<Float>,
     _ step: Int, _ buffer: TileBuffer
   ) {
-    let plane = outHeight * outWidth
-    let end = batch * outChannels * plane
-    for tile in range {
-      let (image, inImage) = (tile / tilesPerImage, tile % tilesPerImage)
-      let (top, left) = (inImage / tilesPerRow * 4, inImage % tilesPerRow * 4)
-      let isInside = top + 4 <= outHeight && left + 4 <= outWidth
+    forRuns(range) { image, top, left, count, place in
       for group in 0..<3 {
-        let target = d + (tile - range.lowerBound) * 24 + group * 8
+        let target = d + place * 24 + group * 8
         let channel = o + group * 8
         guard channel < outChannels else {
-          for p in 0..<36 { store(lanes(0), target + p * step) }
+          for tile in 0..<count { for p in 0..<36 { store(lanes(0), target + tile * 24 + p * step) } }
           continue
         }
-        let corner = (image * outChannels + channel) * plane + top * outWidth + left
-        if isInside, channel + 8 <= outChannels {
-          buffer.gradient(dy + corner, mask.map { $0 + corner }, plane, outWidth, target, step)
-        } else {
-          buffer.collect(
-            dy, mask, corner, channels: min(8, outChannels - channel), plane, rows: 0..<outHeight - top,
-            columns: 0..<outWidth - left, rowStep: outWidth, end: end)
-          buffer.gradient(UnsafePointer(buffer.window), nil, 48, 8, target, step)
-        }
+        let plane = (image * outChannels + channel) * outHeight * outWidth
+        buffer.collect(
+          dy + plane, mask.map { $0 + plane }, channels: min(8, outChannels - channel), height: outHeight, width: outWidth,
+          top: top, rows: 4, left: left, columns: 4 * count)
+        for tile in 0..<count { buffer.gradient(tile, target + tile * 24, step) }
       }
     }
   }

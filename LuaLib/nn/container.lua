@@ -80,9 +80,55 @@ end
 ---@name nn.sequential(layers)
 container.sequential = layered("sequential", forward)
 
---- x + f(x), f being the layers one after the other; the shape must stay the same.
----@name nn.residual(layers)
-container.residual = layered("residual", function(self, x) return x + forward(self, x) end)
+local function shape_text(t) return "(" .. table.concat(t:shape(), ", ") .. ")" end
+
+-- A residual block: `shortcut` is a child of its own, or nil for x itself.
+local residual
+local function set_shortcut(self, layer)
+  self.shortcut = layer
+  self:add_child("shortcut", layer)
+end
+residual = module.define("residual", {
+  forward = function(self, x)
+    local y = forward(self, x)
+    local shortcut = rawget(self, "shortcut")
+    local short = shortcut and shortcut(x) or x
+    if shape_text(y) ~= shape_text(short) then
+      fail(("residual: the layers give %s, but %s %s"):format(shape_text(y), shortcut and "the shortcut gives" or "x is",
+        shape_text(short)), "SHAPE_MISMATCH")
+    end
+    return y + short
+  end,
+  graph = function(self)
+    local plain = graph(self)
+    local shortcut = rawget(self, "shortcut")
+    plain.shortcut = shortcut and shortcut:graph() or nil
+    return plain
+  end,
+  describe = function(self)
+    local shortcut = rawget(self, "shortcut")
+    return describe(self) .. (shortcut and "  shortcut: " .. tostring(shortcut):gsub("\n", "\n  ") .. "\n" or "")
+  end,
+  from_graph = function(layers, plain)
+    local self = residual.new {}
+    adopt(self, layers)
+    if plain.shortcut then set_shortcut(self, container.from_graph(plain.shortcut)) end
+    return self
+  end,
+})
+
+--- x + f(x), f being the layers one after the other; the shape must stay the same. Options: shortcut, layers that x goes through where f changes the shape.
+---@name nn.residual(layers, opts)
+container.residual = function(layers, opts)
+  if type(layers) ~= "table" or module.is(layers) then fail "nn.residual takes a list of layers: { ... }" end
+  local o = module.options("residual", opts, { shortcut = true })
+  local self = residual.new {}
+  adopt(self, layers)
+  if o.shortcut then
+    set_shortcut(self, module.is(o.shortcut) and o.shortcut or container.sequential(o.shortcut))
+  end
+  return self
+end
 
 local lambda = module.define("lambda", {
   is_private = true,
@@ -118,7 +164,7 @@ function container.from_graph(graph_table)
         layers[i] = container.from_graph(layer)
       end
     end
-    return class.from_graph(layers)
+    return class.from_graph(layers, graph_table)
   end
   local config = {}
   for key, value in pairs(graph_table) do

@@ -209,6 +209,7 @@ end
 
 --- The settings as text.
 function method:describe()
+  if self.class.describe then return self.class.describe(self) end
   local keys, out = {}, {}
   for key in pairs(self.config) do keys[#keys + 1] = key end
   table.sort(keys)

@@ -1,4 +1,3 @@
-import Dispatch
 import Synchronization
 
 #if canImport(Glibc)
@@ -36,7 +35,7 @@ public enum Parallel {
     let grain = max(1, grain)
     let blocks = (count + grain - 1) / grain
     let workers = min(threads, blocks)
-    if workers <= 1 || inside {
+    if workers <= 1 || ThreadPool.isInside {
       for block in 0..<blocks {
         if Cancellation.isRequested { return }
         body(block * grain..<min(count, (block + 1) * grain))
@@ -45,26 +44,15 @@ public enum Parallel {
     }
     let next = Atomic<Int>(0)
     let scope = StopScope.current
-    withoutActuallyEscaping(body) { body in
-      // Sendable proof: `concurrentPerform` returns only after all blocks ran, and blocks are disjoint ranges.
-      nonisolated(unsafe) let body = body
-      DispatchQueue.concurrentPerform(iterations: workers) { _ in
-        func work() {
-          while !Cancellation.isRequested {
-            let block = next.add(1, ordering: .relaxed).oldValue
-            if block >= blocks { return }
-            body(block * grain..<min(count, (block + 1) * grain))
-          }
-        }
-        $inside.withValue(true) {
-          if let scope { scope.around(work) } else { work() }
-        }
+    func work() {
+      while !Cancellation.isRequested {
+        let block = next.add(1, ordering: .relaxed).oldValue
+        if block >= blocks { return }
+        body(block * grain..<min(count, (block + 1) * grain))
       }
     }
+    ThreadPool.shared.run(on: workers) { if let scope { scope.around(work) } else { work() } }
   }
-
-  /// True on a thread that already runs a block: inner loops then stay serial.
-  @TaskLocal private static var inside = false
 }
 
 /// The request that this process stop what it does: set by a signal handler or a watchdog, polled by loops.

@@ -85,7 +85,11 @@ extension Kernels {
     guard max(m, n, k) < BLAS.limit, max(lda, ldb, ldc) < BLAS.limit else {
       throw Failure(.unsupported, "a matrix product of \(m) x \(k) by \(k) x \(n) is larger than OpenBLAS takes")
     }
-    if type == .f32 {
+    if type == .f32, !transA, transB, alpha == 1, beta == 0 || beta == 1, m <= FewRows.most, m > 0, n > 0, k > 0 {
+      FewRows.product(
+        m, n, k, a.assumingMemoryBound(to: Float.self), lda, b.assumingMemoryBound(to: Float.self), ldb,
+        c.assumingMemoryBound(to: Float.self), ldc, adds: beta == 1)
+    } else if type == .f32 {
       tiledGemm(
         transA, transB, m, n, k, Float(alpha), a.assumingMemoryBound(to: Float.self), lda,
         b.assumingMemoryBound(to: Float.self), ldb, Float(beta), c.assumingMemoryBound(to: Float.self), ldc)

@@ -21,6 +21,10 @@ package struct PoolShape: Sendable, Equatable {
   var isPlainTwo: Bool {
     !isAdaptive && kernelH == 2 && kernelW == 2 && strideH == 2 && strideW == 2 && padH == 0 && padW == 0
   }
+  /// Where maxima are found: i32 places in the plane, or u8 codes for windows of 2 x 2: 0 and 1 in the upper row, 2 and 3 below.
+  package func positionType(_ type: DType) -> DType { hasCodes(type) ? .u8 : .i32 }
+  func hasCodes(_ type: DType) -> Bool { type == .f32 && isPlainTwo && outWidth >= 8 }
+
   @inline(__always) func rows(_ i: Int) -> Range<Int> {
     if isAdaptive { return i * height / outHeight..<((i + 1) * height + outHeight - 1) / outHeight }
     let start = i * strideH - padH
@@ -41,12 +45,12 @@ package struct PoolShape: Sendable, Equatable {
 }
 
 extension Kernels {
-  /// y = largest of each window; `positions` (i32, like y): where in the plane it was, or nil when not wanted.
+  /// y = largest of each window; `positions` (`positionType`, like y): where in the plane it was, or nil when not wanted.
   package static func maxPool(
     _ type: DType, _ s: PoolShape, x: UnsafeRawPointer, y: UnsafeMutableRawPointer, positions: UnsafeMutableRawPointer?
   ) {
     if type == .f32 {
-      if s.isPlainTwo { return maxOfTwoByTwo(s, typed(x), typed(y), positions.map { typed($0) }) }
+      if s.hasCodes(type) { return maxOfTwoByTwo(s, typed(x), typed(y), positions.map { typed($0) }) }
       maxForward(s, typed(x, Float.self), typed(y), positions.map { typed($0) })
     } else {
       maxForward(s, typed(x, Double.self), typed(y), positions.map { typed($0) })
@@ -57,7 +61,9 @@ extension Kernels {
   package static func maxPoolBackward(
     _ type: DType, _ s: PoolShape, dy: UnsafeRawPointer, positions: UnsafeRawPointer, dx: UnsafeMutableRawPointer
   ) {
-    if type == .f32 {
+    if s.hasCodes(type) {
+      maxOfTwoByTwoBackward(s, typed(dy), typed(positions), typed(dx))
+    } else if type == .f32 {
       maxBackward(s, typed(dy, Float.self), typed(positions), typed(dx))
     } else {
       maxBackward(s, typed(dy, Double.self), typed(positions), typed(dx))
@@ -115,65 +121,6 @@ private func maxForward<T: Real>(
         }
       }
     }
-  }
-}
-
-/// Max pooling of f32 by 2 x 2 side by side, as selections without branches, which the compiler turns into vectors. The
-/// plain reference is `maxForward`. NaN wins.
-private func maxOfTwoByTwo(
-  _ s: PoolShape, _ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>, _ positions: UnsafeMutablePointer<Int32>?
-) {
-  let (outHeight, outWidth, width) = (s.outHeight, s.outWidth, s.width)
-  let outPixels = outHeight * outWidth
-  nonisolated(unsafe) let (x, y, positions) = (x, y, positions)
-  Parallel.forEach(count: s.planes, grain: max(1, 16384 / max(1, s.height * width))) { planes in
-    for p in planes {
-      for i in 0..<outHeight {
-        let start = 2 * i * width
-        let upper = x + p * s.height * width + start
-        let row = y + p * outPixels + i * outWidth
-        if let positions {
-          maxOfRows(
-            upper, upper + width, row, positions + p * outPixels + i * outWidth, outWidth, Int32(truncatingIfNeeded: start),
-            Int32(truncatingIfNeeded: width))
-        } else {
-          maxOfRows(upper, upper + width, row, outWidth)
-        }
-      }
-    }
-  }
-}
-
-/// Two rows to one: `place` counts in the plane, where `upper` starts at `start` and `lower` is `width` on.
-@inline(never)
-private func maxOfRows(
-  _ upper: UnsafePointer<Float>, _ lower: UnsafePointer<Float>, _ row: UnsafeMutablePointer<Float>,
-  _ place: UnsafeMutablePointer<Int32>, _ count: Int, _ start: Int32, _ width: Int32
-) {
-  for j in 0..<count {
-    let (a, b, c, d) = (upper[2 &* j], upper[2 &* j &+ 1], lower[2 &* j], lower[2 &* j &+ 1])
-    let at = start &+ Int32(truncatingIfNeeded: 2 &* j)
-    let right = b > a || b != b
-    let top = right ? b : a
-    let topPlace = right ? at &+ 1 : at
-    let lowerRight = d > c || d != d
-    let bottom = lowerRight ? d : c
-    let bottomPlace = lowerRight ? at &+ width &+ 1 : at &+ width
-    let isBottom = bottom > top || bottom != bottom
-    row[j] = isBottom ? bottom : top
-    place[j] = isBottom ? bottomPlace : topPlace
-  }
-}
-
-@inline(never)
-private func maxOfRows(
-  _ upper: UnsafePointer<Float>, _ lower: UnsafePointer<Float>, _ row: UnsafeMutablePointer<Float>, _ count: Int
-) {
-  for j in 0..<count {
-    let (a, b, c, d) = (upper[2 &* j], upper[2 &* j &+ 1], lower[2 &* j], lower[2 &* j &+ 1])
-    let top = b > a || b != b ? b : a
-    let bottom = d > c || d != d ? d : c
-    row[j] = bottom > top || bottom != bottom ? bottom : top
   }
 }
 

@@ -23,11 +23,15 @@ extension OpTests {
       let b2 = try Tensor.normal([64])
       let gamma = try Tensor.full([16], 1)
       let ids = try Tensor.integers([48], low: 0, high: 64)
-      for leaf in [x, w, b, w2, b2, gamma] { try leaf.setRequiresGrad(true) }
+      // By Winograd, in all three directions, with tiles that hang over.
+      let w3 = try Tensor.normal([16, 16, 3, 3]).mul(0.1)
+      for leaf in [x, w, b, w2, b2, w3, gamma] { try leaf.setRequiresGrad(true) }
       var o = ConvOptions()
       o.relu = true
       let conv = try Tensor.conv2d(x, w, b, o)
-      let norm = try Tensor.batchNorm(conv, gamma: gamma, beta: nil, runningMean: nil, runningVariance: nil, training: true)
+      o.padding = (1, 1)
+      let wide = try Tensor.conv2d(conv, w3, b, o)
+      let norm = try Tensor.batchNorm(wide, gamma: gamma, beta: nil, runningMean: nil, runningVariance: nil, training: true)
       let pooled = try norm.maxPool2d(kernel: (2, 2), stride: (2, 2))
       let dropped = try Tensor.dropout(pooled, p: 0.25, training: true)
       let logits = try Tensor.linear(dropped.flattened(from: 1), w2, b2)
@@ -35,7 +39,7 @@ extension OpTests {
       try loss.backward()
       out["loss"] = try bits(loss)
       out["logits"] = try bits(logits)
-      for (name, leaf) in [("x", x), ("w", w), ("b", b), ("w2", w2), ("b2", b2), ("gamma", gamma)] {
+      for (name, leaf) in [("x", x), ("w", w), ("b", b), ("w2", w2), ("b2", b2), ("w3", w3), ("gamma", gamma)] {
         out[name] = try bits(try #require(leaf.grad))
       }
       let (m, v) = (try Tensor.zeros(w2.shape), try Tensor.zeros(w2.shape))
@@ -60,7 +64,7 @@ extension OpTests {
   /// The BLAS tiles against the plain loop, beyond the sizes of the golden cases.
   @Test func tiledProductsEqualThePlainLoop() throws {
     RandomState.seed(3)
-    for (m, n, k) in [(130, 257, 100), (257, 65, 64), (1, 400, 300), (400, 1, 300)] {
+    for (m, n, k) in [(130, 257, 100), (257, 65, 64), (1, 400, 300), (400, 1, 300), (2, 5, 37), (3, 7, 921)] {
       for (ta, tb) in [(false, false), (true, false), (false, true), (true, true)] {
         let a = try Tensor.normal(ta ? [k, m] : [m, k])
         let b = try Tensor.normal(tb ? [n, k] : [k, n])

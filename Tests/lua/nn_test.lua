@@ -122,6 +122,30 @@ test.case("state is saved and loaded, and the error lists what differs", functio
   mlp():load_state_dict(state, { strict = false })
 end)
 
+test.case("a residual block may have a shortcut", function()
+  local function block()
+    return nn.sequential { nn.residual({ nn.conv2d(2, 3, 3, { padding = 1, stride = 2 }), nn.tanh() },
+      { shortcut = { nn.conv2d(2, 3, 1, { stride = 2 }) } }), nn.relu() }
+  end
+  local net = block()
+  local names = {}
+  for _, pair in ipairs(net:named_parameters()) do names[#names + 1] = pair[1] end
+  test.equal(table.concat(names, " "), "0.0.weight 0.0.bias 0.shortcut.0.weight 0.shortcut.0.bias")
+  local x = tensor.randn(2, 2, 6, 6)
+  local inner = net.layers[1]
+  test.equal(values(net(x)), values((inner.layers[2](inner.layers[1](x)) + inner.shortcut(x)):relu()))
+  local again = nn.from_graph(net:graph()):load_state_dict(net:state_dict())
+  test.equal(values(net(x)), values(again(x)))
+  test.truthy(tostring(net):find("shortcut: nn.sequential(\n", 1, true))
+  test.equal(tostring(nn.sequential { nn.relu(), nn.tanh() }), "nn.sequential(\n  1: nn.relu()\n  2: nn.tanh()\n)")
+  net:to "f64"
+  test.truthy(nn.gradcheck(net, { tensor.randn(1, 2, 4, 4) }) < 1e-5)
+  test.raises("residual: the layers give (1, 3, 3, 3), but x is (1, 2, 6, 6)", function()
+    nn.residual { nn.conv2d(2, 3, 3, { padding = 1, stride = 2 }) }(tensor.zeros(1, 2, 6, 6))
+  end)
+  test.raises("residual: unknown option 'short'; options are: shortcut", function() nn.residual({}, { short = {} }) end)
+end)
+
 test.case("a graph builds the network again", function()
   local net = nn.sequential { cnn(), nn.residual { nn.linear(3, 3), nn.silu() }, nn.log_softmax(-1) }:eval()
   local graph = net:graph()

@@ -105,7 +105,7 @@ extension Tensor {
     let source = try detached().contiguous()
     let out = try Tensor.empty(lead + [s.outHeight, s.outWidth], type, op: "max_pool2d")
     let wanted = GradMode.isEnabled && tracksGradient
-    let positions = wanted ? try Tensor.empty(out.shape, .i32, op: "max_pool2d") : nil
+    let positions = wanted ? try Tensor.empty(out.shape, s.positionType(type), op: "max_pool2d") : nil
     Kernels.maxPool(type, s, x: source.pointer, y: out.pointer, positions: positions?.pointer)
     guard let positions else { return out }
     let old = shape

@@ -6,7 +6,7 @@ export MOONLAKE_PYTHON = $(abspath $(PYTHON))
 SWIFT    := swift
 ARGS     :=
 .DEFAULT_GOAL := help
-.PHONY: help setup build build-tests test test-swift test-lua test-e2e test-all lint fmt bench demo data docs clean
+.PHONY: help setup build build-tests test test-swift test-lua test-e2e test-all lint fmt bench bench-train demo data docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,12 @@ bench: ## measure beside Python's stack in the same run; a table in .build/bench
 	@scripts/setup build bench demo
 	@$(MAKE) --no-print-directory build data
 	@Benchmarks/run $(ARGS)
+
+bench-train: ## training, predicting and single layers beside PyTorch and onnxruntime; JSON lines in .build/bench/train.jsonl
+	@scripts/setup build bench demo
+	@$(MAKE) --no-print-directory build data
+	@MOONLAKE_ROOMS=TensorBench $(SWIFT) build -c release --product TensorBench --scratch-path .build/bench/layers
+	@Benchmarks/train/run $(ARGS)
 
 docs: build ## reference of the Lua API (docs/lua) and editor stubs (LuaLib/meta)
 	$(MOONLAKE) doc

@@ -29,10 +29,15 @@ local function forward(self, x)
   local i, n = 1, #layers
   while i <= n do
     local layer, after = layers[i], layers[i + 1]
-    -- A relu right after conv2d or linear is done while the result is still in the cache.
-    local fused = after and layer.class.fuses and after.type == "relu" and layer.class.fuses.relu or nil
+    -- A relu right after conv2d or linear is done while the result is still in the cache, and so is pooling by 2 x 2 after that.
+    local fuses, fused, taken = layer.class.fuses, nil, 1
+    if fuses and after and after.type == "relu" then
+      fused, taken = "relu", 2
+      local third = layers[i + 2]
+      if fuses.maxpool2d and third and third.type == "maxpool2d" and third.is_two_by_two then fused, taken = "maxpool2d", 3 end
+    end
     x = run(layer, i, x, fused)
-    i = i + (fused and 2 or 1)
+    i = i + taken
   end
   return x
 end

@@ -17,12 +17,16 @@ local conv2d = module.define("conv2d", {
       init.kaiming({ c.out_channels, c.in_channels // c.groups, c.kernel[1], c.kernel[2] }, fan_in))
     if c.bias then self:add_parameter("bias", init.kaiming({ c.out_channels }, fan_in)) end
     self.opts = { stride = c.stride, padding = c.padding, dilation = c.dilation, groups = c.groups }
-    self.fused_opts = { stride = c.stride, padding = c.padding, dilation = c.dilation, groups = c.groups, activation = "relu" }
+    self.fused_opts = {}
+    for fused, pooled in pairs { relu = false, maxpool2d = true } do
+      self.fused_opts[fused] = { stride = c.stride, padding = c.padding, dilation = c.dilation, groups = c.groups,
+        activation = "relu", max_pool = pooled }
+    end
   end,
   forward = function(self, x, fused)
-    return tensor.conv2d(x, self.weight, rawget(self, "bias"), fused and self.fused_opts or self.opts)
+    return tensor.conv2d(x, self.weight, rawget(self, "bias"), fused and self.fused_opts[fused] or self.opts)
   end,
-  fuses = { relu = true },
+  fuses = { relu = true, maxpool2d = true },
 })
 
 --- Convolution over images (N, C, H, W). kernel: a number or {h, w}. Options: stride (1), padding (0), dilation (1), groups (1), bias (true).

@@ -3,6 +3,7 @@ local tensor = require "tensor"
 local module = require "nn.module"
 local init = require "nn.init_weights"
 
+local with_relu = { activation = "relu" }
 local linear = module.define("linear", {
   build = function(self, c)
     module.count("linear", "in_features", c.in_features)
@@ -10,8 +11,8 @@ local linear = module.define("linear", {
     self:add_parameter("weight", init.kaiming({ c.out_features, c.in_features }, c.in_features))
     if c.bias then self:add_parameter("bias", init.kaiming({ c.out_features }, c.in_features)) end
   end,
-  forward = function(self, x, fused) return tensor.linear(x, self.weight, rawget(self, "bias"), fused) end,
-  fuses = { relu = { activation = "relu" } },
+  forward = function(self, x, fused) return tensor.linear(x, self.weight, rawget(self, "bias"), fused and with_relu) end,
+  fuses = { relu = true },
 })
 
 --- x W^T + b for x (..., in_features) -> (..., out_features). Options: bias (true).

@@ -6,6 +6,10 @@ local pool = {}
 
 local function windowed(name, op)
   local class = module.define(name, {
+    build = function(self, c)
+      self.is_two_by_two = c.kernel[1] == 2 and c.kernel[2] == 2 and c.stride[1] == 2 and c.stride[2] == 2
+        and c.padding[1] == 0 and c.padding[2] == 0
+    end,
     forward = function(self, x) return op(x, self.config) end,
   })
   return function(kernel, opts)

@@ -173,8 +173,8 @@ package enum TensorFaces {
     },
     Fn(
       "conv2d",
-      "fun(x: Tensor, weight: Tensor, bias?: Tensor, opts?: {stride?: any, padding?: any, dilation?: any, groups?: integer, activation?: string}): Tensor",
-      "Convolution of x (batch, channels, height, width) with weight (out, in / groups, height, width)."
+      "fun(x: Tensor, weight: Tensor, bias?: Tensor, opts?: {stride?: any, padding?: any, dilation?: any, groups?: integer, activation?: string, max_pool?: boolean}): Tensor",
+      "Convolution of x (batch, channels, height, width) with weight (out, in / groups, height, width). activation: \"relu\"; max_pool: after it, the largest of each 2 x 2."
     ) { call in
       let options = try call.options(4)
       var o = ConvOptions()
@@ -183,6 +183,7 @@ package enum TensorFaces {
       o.dilation = try options.pair("dilation") ?? (1, 1)
       o.groups = try options.integer("groups") ?? 1
       o.relu = try options.choice("activation", ["relu"]) != nil
+      o.maxPool = try options.boolean("max_pool") ?? false
       return try call.push(Tensor.conv2d(call.tensor(1), call.tensor(2), call.optionalTensor(3), o))
     },
     Fn("max_pool2d", "fun(x: Tensor, opts: {kernel: any, stride?: any, padding?: any}): Tensor", "The largest of each window.")

@@ -46,7 +46,8 @@ extension Kernels {
     switch algorithm ?? s.algorithm(type) {
     case .winograd:
       return try s.winograd.forward(
-        x: typed(x), mask: nil, weights: s.weights(typed(w)), bias: bias.map { typed($0) }, y: typed(y), relu: relu)
+        x: typed(x), mask: nil, weights: s.weights(typed(w)), bias: bias.map { typed($0) }, y: typed(y),
+        finish: relu ? .relu : .plain)
     case .direct:
       return try s.direct.forward(
         x: typed(x), mask: nil, weights: s.weights(typed(w)), bias: bias.map { typed($0) }, y: typed(y), relu: relu)
@@ -71,7 +72,8 @@ extension Kernels {
       switch algorithm ?? s.inputGradientAlgorithm(type) {
       case .winograd:
         try s.turnedWinograd.forward(
-          x: typed(dy), mask: y.map { typed($0) }, weights: s.turnedWeights(typed(w)), bias: nil, y: typed(target), relu: false)
+          x: typed(dy), mask: y.map { typed($0) }, weights: s.turnedWeights(typed(w)), bias: nil, y: typed(target),
+          finish: .plain)
         dx = nil
       case .direct:
         try s.turnedDirect.forward(
@@ -103,6 +105,28 @@ extension Kernels {
         s, typed(x, Double.self), typed(w), y.map { typed($0) }, typed(dy), dx.map { typed($0) }, dw.map { typed($0) },
         dbias.map { typed($0) })
     }
+  }
+
+  /// y (N,O,OH/2,OW/2) = the largest of each 2 x 2 of relu(conv(x, w) + bias), without the convolution's own result in memory, for shapes
+  /// that `poolsInTiles`. `codes` (u8, like y): where it was, for `conv2dMaxPoolBackward`; nil when not wanted.
+  package static func conv2dMaxPool(
+    _ s: ConvShape, x: UnsafeRawPointer, w: UnsafeRawPointer, bias: UnsafeRawPointer?, y: UnsafeMutableRawPointer,
+    codes: UnsafeMutableRawPointer?
+  ) throws(Failure) {
+    try s.winograd.forward(
+      x: typed(x), mask: nil, weights: s.weights(typed(w)), bias: bias.map { typed($0) }, y: typed(y),
+      finish: .reluAndPool(codes: codes.map { typed($0) }))
+  }
+
+  /// Gradients of `conv2dMaxPool`; as `conv2dBackward`.
+  package static func conv2dMaxPoolBackward(
+    _ s: ConvShape, x: UnsafeRawPointer, w: UnsafeRawPointer, codes: UnsafeRawPointer, dy: UnsafeRawPointer,
+    dx: UnsafeMutableRawPointer?, dw: UnsafeMutableRawPointer?, dbias: UnsafeMutableRawPointer?
+  ) throws(Failure) {
+    let full = try BufferPool.take(byteCount: s.batch * s.outChannels * s.outPixels * 4, zeroed: false)
+    defer { BufferPool.give(full) }
+    maxOfTwoByTwoBackward(s.pool, typed(dy), typed(codes), typed(full.pointer))
+    try conv2dBackward(.f32, s, x: x, w: w, y: nil, dy: full.pointer, dx: dx, dw: dw, dbias: dbias)
   }
 }
 

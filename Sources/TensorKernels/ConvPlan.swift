@@ -25,6 +25,15 @@ extension ConvShape {
     choose(type, inChannels, outChannels, outHeight, outWidth)
   }
 
+  /// Whether relu and max pooling by 2 x 2 can be done while a tile of results is in registers (`Kernels.conv2dMaxPool`).
+  package func poolsInTiles(_ type: DType) -> Bool { algorithm(type) == .winograd && min(outHeight, outWidth) >= 2 }
+  /// Of max pooling by 2 x 2 after this.
+  var pool: PoolShape {
+    PoolShape(
+      planes: batch * outChannels, height: outHeight, width: outWidth, kernel: (2, 2), stride: (2, 2), padding: (0, 0),
+      out: (outHeight / 2, outWidth / 2))
+  }
+
   private func choose(_ type: DType, _ from: Int, _ to: Int, _ h: Int, _ w: Int) -> ConvAlgorithm {
     if isPointwise { return .product }
     let isPlainThree =

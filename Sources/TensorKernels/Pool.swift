@@ -23,7 +23,7 @@ package struct PoolShape: Sendable, Equatable {
   }
   /// Where maxima are found: i32 places in the plane, or u8 codes for windows of 2 x 2: 0 and 1 in the upper row, 2 and 3 below.
   package func positionType(_ type: DType) -> DType { hasCodes(type) ? .u8 : .i32 }
-  func hasCodes(_ type: DType) -> Bool { type == .f32 && isPlainTwo && outWidth >= 8 }
+  func hasCodes(_ type: DType) -> Bool { type == .f32 && isPlainTwo }
 
   @inline(__always) func rows(_ i: Int) -> Range<Int> {
     if isAdaptive { return i * height / outHeight..<((i + 1) * height + outHeight - 1) / outHeight }

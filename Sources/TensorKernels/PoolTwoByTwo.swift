@@ -1,6 +1,8 @@
 import Core
 
 /// Max pooling of f32 by 2 x 2 side by side, eight results at a time. The plain reference is `maxForward`. NaN wins.
+///
+/// Codes say which of a window's four it was: 0 and 1 in the upper row, 2 and 3 below; 4: none, as relu made all of them zero.
 func maxOfTwoByTwo(
   _ s: PoolShape, _ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>, _ codes: UnsafeMutablePointer<UInt8>?
 ) {
@@ -65,6 +67,15 @@ private func maxOfRows(
     }
     j = next(j, count)
   }
+  guard count < 8 else { return }
+  for j in 0..<count {
+    var (best, code) = (upper[2 * j], UInt8(0))
+    for (k, value) in [upper[2 * j + 1], lower[2 * j], lower[2 * j + 1]].enumerated() where value > best || value.isNaN {
+      (best, code) = (value, UInt8(k + 1))
+    }
+    row[j] = best
+    codes?[j] = code
+  }
 }
 
 @inline(never)
@@ -86,5 +97,10 @@ private func spread(
     put(0, upper)
     put(2, lower)
     j = next(j, count)
+  }
+  guard count < 8 else { return }
+  for j in 0..<count {
+    (upper[2 * j], upper[2 * j + 1]) = (codes[j] == 0 ? dy[j] : 0, codes[j] == 1 ? dy[j] : 0)
+    (lower[2 * j], lower[2 * j + 1]) = (codes[j] == 2 ? dy[j] : 0, codes[j] == 3 ? dy[j] : 0)
   }
 }

@@ -122,12 +122,9 @@ struct TileBuffer {
     }
   }
 
-  /// A' m A + bias of eight channels, then relu if asked, to the parts of the tile that exist.
+  /// A' m of eight channels: the first half of a result.
   @inline(__always)
-  func output(
-    _ m: UnsafePointer<Float>, _ step: Int, _ bias: Lanes, _ relu: Bool, _ y: UnsafeMutablePointer<Float>, _ plane: Int,
-    _ row: Int, channels: Int, rows: Int, columns: Int
-  ) {
+  private func halfOutput(_ m: UnsafePointer<Float>, _ step: Int) {
     for j in 0..<6 {
       let p = m + j &* step
       let v = Winograd.output(
@@ -140,11 +137,26 @@ struct TileBuffer {
       store(v.2, target + 96)
       store(v.3, target + 144)
     }
+  }
+
+  /// The second half: row `r` of the tile, plus bias.
+  @inline(__always)
+  private func outputRow(_ r: Int, _ bias: Lanes) -> (Lanes, Lanes, Lanes, Lanes) {
+    let s = half + r &* 48
+    let v = Winograd.output((load(s), load(s + 8), load(s + 16), load(s + 24), load(s + 32), load(s + 40)))
+    return (v.0 + bias, v.1 + bias, v.2 + bias, v.3 + bias)
+  }
+
+  /// A' m A + bias of eight channels, then relu if asked, to the parts of the tile that exist.
+  @inline(__always)
+  func output(
+    _ m: UnsafePointer<Float>, _ step: Int, _ bias: Lanes, _ relu: Bool, _ y: UnsafeMutablePointer<Float>, _ plane: Int,
+    _ row: Int, channels: Int, rows: Int, columns: Int
+  ) {
+    halfOutput(m, step)
     for r in 0..<2 {
       @inline(__always) func pixels(_ r: Int) -> (Lanes, Lanes, Lanes, Lanes) {
-        let s = half + r &* 48
-        let v = Winograd.output((load(s), load(s + 8), load(s + 16), load(s + 24), load(s + 32), load(s + 40)))
-        let w = (v.0 + bias, v.1 + bias, v.2 + bias, v.3 + bias)
+        let w = outputRow(r, bias)
         return relu ? (w.0.positive, w.1.positive, w.2.positive, w.3.positive) : w
       }
       let (a, b) = (pixels(2 &* r), pixels(2 &* r &+ 1))
@@ -179,5 +191,62 @@ struct TileBuffer {
         }
       }
     }
+  }
+
+  /// The largest of each 2 x 2 of relu(A' m A + bias), of eight channels, and where it was (`maxOfTwoByTwo`).
+  /// - Parameters: rows and columns of results that exist, at most two.
+  @inline(__always)
+  func pooledOutput(
+    _ m: UnsafePointer<Float>, _ step: Int, _ bias: Lanes, _ y: UnsafeMutablePointer<Float>,
+    _ codes: UnsafeMutablePointer<UInt8>?, _ plane: Int, _ row: Int, channels: Int, rows: Int, columns: Int
+  ) {
+    halfOutput(m, step)
+    typealias Codes = SIMD8<Int32>
+    @inline(__always) func largest(_ a: Lanes, _ b: Lanes, _ c: Lanes, _ d: Lanes) -> (Lanes, Codes) {
+      let (right, lowerRight) = ((b .> a) .| (b .!= b), (d .> c) .| (d .!= d))
+      let (top, bottom) = (a.replacing(with: b, where: right), c.replacing(with: d, where: lowerRight))
+      let isBottom = (bottom .> top) .| (bottom .!= bottom)
+      let all = top.replacing(with: bottom, where: isBottom)
+      let topCode = Codes(repeating: 0).replacing(with: Codes(repeating: 1), where: right)
+      let bottomCode = Codes(repeating: 2).replacing(with: Codes(repeating: 3), where: lowerRight)
+      let code = topCode.replacing(with: bottomCode, where: isBottom)
+      return (all.positive, code.replacing(with: Codes(repeating: 4), where: all .<= lanes(0)))
+    }
+    let (r0, r1, r2, r3) = (outputRow(0, bias), outputRow(1, bias), outputRow(2, bias), outputRow(3, bias))
+    let (a, codeA) = largest(r0.0, r0.1, r1.0, r1.1)
+    let (b, codeB) = largest(r0.2, r0.3, r1.2, r1.3)
+    let (c, codeC) = largest(r2.0, r2.1, r3.0, r3.1)
+    let (d, codeD) = largest(r2.2, r2.3, r3.2, r3.3)
+    let t = transposed((a, b, c, d, a, b, c, d))
+    let code = codeA | codeB &<< 8 | codeC &<< 16 | codeD &<< 24
+    let isWhole = rows == 2 && columns == 2
+    @inline(__always) func put(_ v: Lanes, _ k: Int) {
+      guard k < channels else { return }
+      let target = y + k &* plane
+      let codeTarget = codes.map { $0 + k &* plane }
+      let four = UInt32(truncatingIfNeeded: code[k])
+      if isWhole {
+        UnsafeMutableRawPointer(target).storeBytes(of: SIMD2(v[0], v[1]), as: SIMD2<Float>.self)
+        UnsafeMutableRawPointer(target + row).storeBytes(of: SIMD2(v[2], v[3]), as: SIMD2<Float>.self)
+        guard let codeTarget else { return }
+        UnsafeMutableRawPointer(codeTarget).storeBytes(of: UInt16(truncatingIfNeeded: four), as: UInt16.self)
+        UnsafeMutableRawPointer(codeTarget + row).storeBytes(of: UInt16(truncatingIfNeeded: four &>> 16), as: UInt16.self)
+      } else {
+        for i in 0..<rows {
+          for j in 0..<columns {
+            target[i * row + j] = v[i * 2 + j]
+            codeTarget?[i * row + j] = UInt8(truncatingIfNeeded: four &>> UInt32(16 * i + 8 * j))
+          }
+        }
+      }
+    }
+    put(t.0, 0)
+    put(t.1, 1)
+    put(t.2, 2)
+    put(t.3, 3)
+    put(t.4, 4)
+    put(t.5, 5)
+    put(t.6, 6)
+    put(t.7, 7)
   }
 }

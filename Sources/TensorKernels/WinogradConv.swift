@@ -35,10 +35,17 @@ struct WinogradConv {
 
   // MARK: result
 
-  /// y = conv(x, w) + bias, then relu if asked; x counts only where `mask` > 0.
+  /// What becomes of a tile of results.
+  enum Finish {
+    case plain, relu
+    /// relu, then the largest of each 2 x 2: y (out, outHeight / 2, outWidth / 2), and where it was (`maxOfTwoByTwo`).
+    case reluAndPool(codes: UnsafeMutablePointer<UInt8>?)
+  }
+
+  /// y = finish(conv(x, w) + bias); x counts only where `mask` > 0.
   func forward(
     x: UnsafePointer<Float>, mask: UnsafePointer<Float>?, weights: Weights, bias: UnsafePointer<Float>?,
-    y: UnsafeMutablePointer<Float>, relu: Bool
+    y: UnsafeMutablePointer<Float>, finish: Finish
   ) throws(Failure) {
     guard tiles > 0, outChannels > 0 else { return }
     let transformed = try BufferPool.take(byteCount: 36 * inChannels * paddedOut * 4, zeroed: false)
@@ -54,7 +61,7 @@ struct WinogradConv {
     let stepV = chunk * paddedIn + 16  // not a power of two: 36 streams would share a line of the cache
     let stepM = chunk * 16 + 16
     let scratch = try Scratch(bytes: (36 * (stepV + stepM) + TileBuffer.floats) * 4, blocks: chunks * groups)
-    nonisolated(unsafe) let (x, mask, y, bias) = (x, mask, y, bias)
+    nonisolated(unsafe) let (x, mask, y, bias, finish) = (x, mask, y, bias, finish)
     Parallel.forEach(count: chunks * groups, grain: 1) { units in
       scratch.use { raw in
         let v: UnsafeMutablePointer<Float> = typed(raw)
@@ -83,7 +90,7 @@ struct WinogradConv {
               }
             }
             for group in 0..<(isNarrow ? 1 : 2) where panel * 16 + group * 8 < outChannels {
-              putOutputs(UnsafePointer(m + group * 8), stepM, range, panel * 16 + group * 8, bias, relu, y, buffer)
+              putOutputs(UnsafePointer(m + group * 8), stepM, range, panel * 16 + group * 8, bias, finish, y, buffer)
             }
           }
         }
@@ -163,20 +170,36 @@ struct WinogradConv {
 
   /// Y = A' M A of eight output channels from `o` on.
   private func putOutputs(
-    _ m: UnsafePointer<Float>, _ step: Int, _ range: Range<Int>, _ o: Int, _ bias: UnsafePointer<Float>?, _ relu: Bool,
+    _ m: UnsafePointer<Float>, _ step: Int, _ range: Range<Int>, _ o: Int, _ bias: UnsafePointer<Float>?, _ finish: Finish,
     _ y: UnsafeMutablePointer<Float>, _ buffer: TileBuffer
   ) {
     let count = min(8, outChannels - o)
     var offset = lanes(0)
     if let bias { for k in 0..<count { offset[k] = bias[o + k] } }
-    let plane = outHeight * outWidth
+    var isPooled = false
+    var relu = false
+    var codes: UnsafeMutablePointer<UInt8>?
+    switch finish {
+    case .plain: break
+    case .relu: relu = true
+    case .reluAndPool(let target): (isPooled, codes) = (true, target)
+    }
+    let (rows, columns) = isPooled ? (outHeight / 2, outWidth / 2) : (outHeight, outWidth)
+    let side = isPooled ? 2 : 4
     for tile in range {
       let (image, inImage) = (tile / tilesPerImage, tile % tilesPerImage)
-      let (top, left) = (inImage / tilesPerRow * 4, inImage % tilesPerRow * 4)
-      let target = y + (image * outChannels + o) * plane + top * outWidth + left
-      buffer.output(
-        m + (tile - range.lowerBound) * 16, step, offset, relu, target, plane, outWidth, channels: count,
-        rows: min(4, outHeight - top), columns: min(4, outWidth - left))
+      let (top, left) = (inImage / tilesPerRow * side, inImage % tilesPerRow * side)
+      let place = ((image * outChannels + o) * rows + top) * columns + left
+      let products = m + (tile - range.lowerBound) * 16
+      let (r, c) = (max(0, min(side, rows - top)), max(0, min(side, columns - left)))
+      if isPooled {
+        buffer.pooledOutput(
+          products, step, offset, y + place, codes.map { $0 + place }, rows * columns, columns, channels: count, rows: r,
+          columns: c)
+      } else {
+        buffer.output(
+          products, step, offset, relu, y + place, rows * columns, columns, channels: count, rows: r, columns: c)
+      }
     }
   }
 

@@ -114,6 +114,45 @@ private func shape(_ batch: Int, _ inChannels: Int, _ h: Int, _ w: Int, _ outCha
     }
   }
 
+  /// Pooling in the tile gives the very numbers of pooling afterwards, and so do its gradients.
+  @Test func poolingInTilesChangesNothing() throws {
+    for (k, s) in [
+      shape(3, 8, 10, 10, 9, pad: 1), shape(2, 32, 26, 26, 64, pad: 0), shape(1, 9, 11, 13, 8, pad: 1), shape(2, 8, 7, 30, 17, pad: 0),
+      shape(2, 16, 4, 4, 8, pad: 1), shape(1, 8, 9, 9, 24, pad: 2),
+    ].enumerated() {
+      #expect(s.poolsInTiles(.f32) && !s.poolsInTiles(.f64))
+      let example = Case(s, seed: UInt64(k))
+      let (x, w, bias) = (Numbers(example.x), Numbers(example.w), Numbers(example.bias))
+      let pool = PoolShape(
+        planes: s.batch * s.outChannels, height: s.outHeight, width: s.outWidth, kernel: (2, 2), stride: (2, 2), padding: (0, 0),
+        out: (s.outHeight / 2, s.outWidth / 2))
+      let count = pool.planes * pool.outHeight * pool.outWidth
+      let dy = Numbers((0..<count).map { Float($0 % 13) - 6 })
+      let full = Numbers(example.dy), fullGradient = Numbers(example.dy)
+      var results: [[[UInt32]]] = []
+      for isFused in [false, true] {
+        let (y, codes) = (Numbers([Float](repeating: 9, count: count)), Numbers([UInt8](repeating: 9, count: count)))
+        let (dx, dw, db) = (Numbers(example.x), Numbers(example.w), Numbers(example.bias))
+        if isFused {
+          try Kernels.conv2dMaxPool(s, x: x.raw, w: w.raw, bias: bias.raw, y: y.raw, codes: codes.raw)
+          try Kernels.conv2dMaxPoolBackward(
+            s, x: x.raw, w: w.raw, codes: codes.raw, dy: dy.raw, dx: dx.raw, dw: dw.raw, dbias: db.raw)
+          let again = Numbers([Float](repeating: 9, count: count))
+          try Kernels.conv2dMaxPool(s, x: x.raw, w: w.raw, bias: bias.raw, y: again.raw, codes: nil)
+          #expect(again.array == y.array)
+        } else {
+          try Kernels.conv2d(.f32, s, x: x.raw, w: w.raw, bias: bias.raw, y: full.raw, relu: true)
+          Kernels.maxPool(.f32, pool, x: full.raw, y: y.raw, positions: codes.raw)
+          Kernels.maxPoolBackward(.f32, pool, dy: dy.raw, positions: codes.raw, dx: fullGradient.raw)
+          try Kernels.conv2dBackward(
+            .f32, s, x: x.raw, w: w.raw, y: full.raw, dy: fullGradient.raw, dx: dx.raw, dw: dw.raw, dbias: db.raw)
+        }
+        results.append([y, dx, dw, db].map { $0.array.map(\.bitPattern) })
+      }
+      for (name, pair) in zip(["y", "dx", "dw", "dbias"], zip(results[0], results[1])) { #expect(pair.0 == pair.1, "\(s) \(name)") }
+    }
+  }
+
   @Test func theShapeChooses() {
     #expect(shape(64, 1, 28, 28, 32, pad: 0).algorithm(.f32) == .direct)
     #expect(shape(64, 32, 26, 26, 64, pad: 0).algorithm(.f32) == .winograd)

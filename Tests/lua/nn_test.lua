@@ -122,6 +122,36 @@ test.case("state is saved and loaded, and the error lists what differs", functio
   mlp():load_state_dict(state, { strict = false })
 end)
 
+test.case("pooling after relu after a convolution is one step with the same results", function()
+  for _, size in ipairs { 12, 9, 5, 4 } do
+    local layers = { nn.conv2d(8, 12, 3, { padding = 1 }), nn.relu(), nn.maxpool2d(2), nn.flatten() }
+    local net = nn.sequential(layers)
+    local function gradients(forward)
+      local x = tensor.manual_seed(3) or tensor.randn(2, 8, size, size):requires_grad_()
+      net:zero_grad()
+      local squares = forward(x) ^ 2
+      squares:sum():backward()
+      return { values(y), values(x.grad), values(layers[1].weight.grad), values(layers[1].bias.grad) }
+    end
+    local function one_by_one(x)
+      for _, layer in ipairs(layers) do x = layer(x) end
+      return x
+    end
+    test.equal(gradients(net), gradients(one_by_one))
+    local x = tensor.randn(1, 8, size, size)
+    tensor.no_grad(function() test.equal(values(net(x)), values(one_by_one(x))) end)
+  end
+  -- Other windows, and pooling that overlaps, are steps of their own.
+  local x = tensor.randn(1, 8, 9, 9)
+  for _, pool in ipairs { nn.maxpool2d(3), nn.maxpool2d(2, { stride = 1 }), nn.maxpool2d(2, { padding = 1 }), nn.avgpool2d(2) } do
+    local conv = nn.conv2d(8, 8, 3)
+    test.equal(values(nn.sequential { conv, nn.relu(), pool }(x)), values(pool(conv(x):relu())))
+  end
+  test.raises("conv2d: pooling is done after the activation 'relu' only", function()
+    tensor.conv2d(x, tensor.zeros(8, 8, 3, 3), nil, { max_pool = true })
+  end)
+end)
+
 test.case("a residual block may have a shortcut", function()
   local function block()
     return nn.sequential { nn.residual({ nn.conv2d(2, 3, 3, { padding = 1, stride = 2 }), nn.tanh() },

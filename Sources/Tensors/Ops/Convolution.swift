@@ -7,6 +7,8 @@ package struct ConvOptions: Sendable {
   package var groups = 1
   /// max(y, 0) while y is in the cache.
   package var relu = false
+  /// After relu, the largest of each 2 x 2 side by side; without the convolution's own result in memory where its algorithm can.
+  package var maxPool = false
   package init() {}
 }
 
@@ -58,6 +60,7 @@ extension Tensor {
     let x = try x.cast(type)
     let (source, w) = (try x.detached().contiguous(), try weight.detached().contiguous())
     let b = try bias?.detached().contiguous()
+    if o.maxPool { return try conv2dMaxPool(s, type, [x, weight] + (bias.map { [$0] } ?? []), source, w, b, o) }
     let out = try Tensor.empty([s.batch, s.outChannels, s.outHeight, s.outWidth], type, op: "conv2d")
     try Kernels.conv2d(type, s, x: source.pointer, w: w.pointer, bias: b?.pointer, y: out.pointer, relu: o.relu)
     let relu = o.relu
@@ -70,6 +73,34 @@ extension Tensor {
       try Kernels.conv2dBackward(
         type, s, x: saved[0].pointer, w: saved[1].pointer, y: relu ? saved[2].pointer : nil, dy: dy.pointer, dx: dx?.pointer,
         dw: dw?.pointer, dbias: db?.pointer)
+      return [dx, dw, db]
+    }
+  }
+
+  /// relu(conv2d) and its largest of 2 x 2, as one operation where that pays. `inputs`: x, weight, bias as given; `source`, `w`, `b`: as
+  /// computed with.
+  private static func conv2dMaxPool(
+    _ s: ConvShape, _ type: DType, _ inputs: [Tensor], _ source: Tensor, _ w: Tensor, _ b: Tensor?, _ o: ConvOptions
+  ) throws(Failure) -> Tensor {
+    guard o.relu else { throw Failure(.invalidArgument, "conv2d: pooling is done after the activation 'relu' only") }
+    guard s.poolsInTiles(type) else {
+      var plain = o
+      plain.maxPool = false
+      return try conv2d(inputs[0], inputs[1], inputs.count > 2 ? inputs[2] : nil, plain).maxPool2d(kernel: (2, 2), stride: (2, 2))
+    }
+    let out = try Tensor.empty([s.batch, s.outChannels, s.outHeight / 2, s.outWidth / 2], type, op: "conv2d")
+    let isTracked = GradMode.isEnabled && inputs.contains { $0.tracksGradient }
+    let codes = isTracked ? try Tensor.empty(out.shape, .u8, op: "conv2d") : nil
+    try Kernels.conv2dMaxPool(s, x: source.pointer, w: w.pointer, bias: b?.pointer, y: out.pointer, codes: codes?.pointer)
+    guard let codes else { return out }
+    return out.recorded("conv2d", inputs, saving: [source, w, codes]) { (g, saved, needs) throws(Failure) in
+      let dy = try g.contiguous()
+      let dx = needs[0] ? try Tensor.empty(saved[0].shape, type, op: "conv2d") : nil
+      let dw = needs[1] ? try Tensor.empty(saved[1].shape, type, op: "conv2d") : nil
+      let db = needs.count > 2 && needs[2] ? try Tensor.empty([s.outChannels], type, op: "conv2d") : nil
+      try Kernels.conv2dMaxPoolBackward(
+        s, x: saved[0].pointer, w: saved[1].pointer, codes: saved[2].pointer, dy: dy.pointer, dx: dx?.pointer, dw: dw?.pointer,
+        dbias: db?.pointer)
       return [dx, dw, db]
     }
   }

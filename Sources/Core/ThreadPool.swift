@@ -86,7 +86,7 @@ final class ThreadPool: Sendable {
       var thread = pthread_t()
       var attributes = pthread_attr_t()
       pthread_attr_init(&attributes)
-      pthread_attr_setstacksize(&attributes, 1 << 20)
+      pthread_attr_setstacksize(&attributes, 8 << 20)
       pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
       defer { pthread_attr_destroy(&attributes) }
       let context = UnsafeMutableRawPointer(bitPattern: number + 1)
@@ -103,6 +103,10 @@ final class ThreadPool: Sendable {
   }
 
   private func help(number: Int) {
+    // Signals are for the threads that people know of.
+    var all = sigset_t()
+    sigfillset(&all)
+    pthread_sigmask(SIG_BLOCK, &all, nil)
     pthread_setspecific(ThreadPool.insideKey, UnsafeRawPointer(bitPattern: 1))
     var seen = 0
     while true {

@@ -50,7 +50,8 @@ enum FeatureFlags {
     guard unknown == 0 else {
       throw Failure(
         .unsupported,
-        "table '\(table)' version \(manifest.version) has features of which it is not known what files they need: \(list(unknown))")
+        "table '\(table)' version \(manifest.version) has features of which it is not known what files they need: \(list(unknown))"
+      )
     }
   }
 

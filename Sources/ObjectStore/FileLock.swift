@@ -11,17 +11,17 @@ final class FileLock: Sendable {
   private init(_ file: consuming LocalFile) { self.file = file }
 
   /// nil when the file was removed, somebody keeps it locked for himself alone, or the file system has no locks.
-  static func shared(_ file: consuming LocalFile) -> FileLock? {
+  static func shared(_ file: consuming LocalFile, at path: String) -> FileLock? {
     // Who asks whether the file is locked, or is about to remove it, has it for a moment: worth waiting for, but nobody shall wait
     // for ever.
-    var attempts = 200
+    var attempts = 20_000
     while true {
       let problem = file.lockShared()
       if problem == 0 { break }
       attempts -= 1
-      guard problem == EWOULDBLOCK, attempts > 0 else { return nil }
+      guard problem == EWOULDBLOCK, attempts > 0, file.isAt(path) else { return nil }
       usleep(500)
     }
-    return file.isLinked ? FileLock(file) : nil
+    return file.isAt(path) ? FileLock(file) : nil
   }
 }

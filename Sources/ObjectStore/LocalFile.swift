@@ -59,10 +59,10 @@ struct LocalFile: ~Copyable {
     return true
   }
 
-  /// Whether a name still leads to the file.
-  var isLinked: Bool {
-    var info = stat()
-    return fstat(descriptor, &info) == 0 && info.st_nlink > 0
+  /// Whether `path` leads to this file, still or again.
+  func isAt(_ path: String) -> Bool {
+    var (own, there) = (stat(), stat())
+    return fstat(descriptor, &own) == 0 && stat(path, &there) == 0 && own.st_dev == there.st_dev && own.st_ino == there.st_ino
   }
 
   func readAll() throws(Failure) -> Buffer {

@@ -58,7 +58,8 @@ package final class LocalStore: ObjectStore {
   /// By a shared flock(2) on the file.
   package func hold(_ path: String) -> (any Sendable)? {
     do throws(Failure) {
-      return FileLock.shared(try LocalFile(opening: try confined(path), shown: path, store: name))
+      let absolute = try confined(path)
+      return FileLock.shared(try LocalFile(opening: absolute, shown: path, store: name), at: absolute)
     } catch { return nil }
   }
 
@@ -79,7 +80,7 @@ package final class LocalStore: ObjectStore {
       let file = try LocalFile(opening: absolute, shown: path, store: name)
       guard try file.lockAlone() else { return false }
       // What was removed or replaced since it was opened is not what the path leads to.
-      guard file.isLinked else { continue }
+      guard file.isAt(absolute) else { continue }
       try body()
       return true
     }

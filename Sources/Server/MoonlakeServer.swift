@@ -147,7 +147,8 @@ package struct MoonlakeServer: Sendable {
     if let seconds = configuration.upkeepSeconds {
       parts.append(
         UpkeepService(
-          upkeep: LakeUpkeep(lake, configuration.upkeep), intervalSeconds: min(max(0.01, seconds), 1e9), metrics: metrics, logger: logger)
+          upkeep: LakeUpkeep(lake, configuration.upkeep), intervalSeconds: min(max(0.01, seconds), 1e9), metrics: metrics,
+          logger: logger)
       )
     }
     var group = ServiceGroupConfiguration(

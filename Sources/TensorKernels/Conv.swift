@@ -186,7 +186,7 @@ private func backward<T: Real>(
         var gradient = dy + image * s.outChannels * pixels
         if let y {
           let out = y + image * s.outChannels * pixels
-          for i in 0..<s.outChannels * pixels { masked[i] = out[i] > 0 ? gradient[i] : 0 }
+          for i in 0..<s.outChannels * pixels { masked[i] = out[i] <= 0 ? 0 : gradient[i] }
           gradient = UnsafePointer(masked)
         }
         if dbias != nil {

@@ -96,7 +96,7 @@ struct DirectConv {
         for i in 0..<pad { target[i] = 0 }
         let inner = target + pad
         if let mask {
-          for i in 0..<width { inner[i] = mask[at + i] > 0 ? x[at + i] : 0 }
+          for i in 0..<width { inner[i] = mask[at + i] <= 0 ? 0 : x[at + i] }
         } else {
           for i in 0..<width { inner[i] = x[at + i] }
         }

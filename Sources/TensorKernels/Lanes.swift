@@ -15,9 +15,9 @@ typealias Lanes = SIMD8<Float>
 @inline(__always) func lanes(_ x: Float) -> Lanes { Lanes(repeating: x) }
 
 extension SIMD8<Float> {
-  /// max(self, 0); NaN stays.
-  @inline(__always) var positive: Lanes { replacing(with: 0, where: self .< Lanes(repeating: 0)) }
-  /// `self` where `y` > 0, else 0: the gradient of relu, y being its result.
+  /// max(self, 0); NaN stays, and -0 becomes 0.
+  @inline(__always) var positive: Lanes { replacing(with: 0, where: self .<= Lanes(repeating: 0)) }
+  /// `self`, but 0 where `y` <= 0: the gradient of relu, y being its result. As in PyTorch it comes through where y is NaN.
   @inline(__always) func kept(wherePositive y: Lanes) -> Lanes { replacing(with: 0, where: y .<= Lanes(repeating: 0)) }
 }
 

@@ -47,7 +47,7 @@ struct TileBuffer {
     _ x: UnsafePointer<Float>, _ mask: UnsafePointer<Float>?, _ target: UnsafeMutablePointer<Float>, _ count: Int
   ) {
     guard count >= 8 else {
-      for i in 0..<count { target[i] = mask.map { $0[i] > 0 } ?? true ? x[i] : 0 }
+      for i in 0..<count { target[i] = mask.map { $0[i] <= 0 } ?? false ? 0 : x[i] }
       return
     }
     @inline(__always) func one(_ i: Int) {

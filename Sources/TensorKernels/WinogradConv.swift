@@ -141,7 +141,8 @@ struct WinogradConv {
 
   /// Calls `body` for runs of tiles side by side: the image, the tile's row and column, how many, the place of the first in `range`.
   @inline(__always)
-  private func forRuns(_ range: Range<Int>, _ body: (_ image: Int, _ top: Int, _ left: Int, _ count: Int, _ place: Int) -> Void) {
+  private func forRuns(_ range: Range<Int>, _ body: (_ image: Int, _ top: Int, _ left: Int, _ count: Int, _ place: Int) -> Void)
+  {
     var tile = range.lowerBound
     while tile < range.upperBound {
       let (image, inImage) = (tile / tilesPerImage, tile % tilesPerImage)
@@ -154,7 +155,8 @@ struct WinogradConv {
 
   /// V of the tiles in `range`.
   private func transformInputs(
-    _ x: UnsafePointer<Float>, _ mask: UnsafePointer<Float>?, _ range: Range<Int>, _ v: UnsafeMutablePointer<Float>, _ step: Int,
+    _ x: UnsafePointer<Float>, _ mask: UnsafePointer<Float>?, _ range: Range<Int>, _ v: UnsafeMutablePointer<Float>,
+    _ step: Int,
     _ buffer: TileBuffer
   ) {
     forRuns(range) { image, top, left, count, place in

@@ -13,6 +13,8 @@ package enum Shape {
     var total = 1
     for extent in shape {
       guard extent >= 0 else { throw Failure(.invalidArgument, "\(op): shape \(text(shape)) has a negative extent") }
+      // Also where another extent is 0: sizes are computed with, whether there are elements or not.
+      guard extent <= 1 << 48 else { throw Failure(.invalidArgument, "\(op): shape \(text(shape)) has too many elements") }
       let (product, overflow) = total.multipliedReportingOverflow(by: extent)
       guard !overflow, product <= 1 << 48 else {
         throw Failure(.invalidArgument, "\(op): shape \(text(shape)) has too many elements")
@@ -28,7 +30,8 @@ package enum Shape {
     var step = 1
     for d in shape.indices.reversed() {
       strides[d] = step
-      step *= max(1, shape[d])
+      // Without elements, strides may wrap around: nobody uses them.
+      step = step &* max(1, shape[d])
     }
     return strides
   }

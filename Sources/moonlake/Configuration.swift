@@ -109,7 +109,8 @@ struct Configuration: Sendable {
       case "upkeep":
         for (key, node) in try reader.mapping(keys, "upkeep") {
           switch key {
-          case "interval": upkeepSeconds = try reader.positive(try reader.seconds(node, "upkeep.interval"), node, "upkeep.interval")
+          case "interval":
+            upkeepSeconds = try reader.positive(try reader.seconds(node, "upkeep.interval"), node, "upkeep.interval")
           case "memory_limit": upkeep.memoryBytes = try reader.bytes(node, "upkeep.memory_limit") ?? Int.max
           case "rate": upkeep.bytesPerSecond = try reader.positive(try reader.bytes(node, "upkeep.rate"), node, "upkeep.rate")
           case "keep_versions_for": upkeep.keepVersionsSeconds = try reader.seconds(node, "upkeep.keep_versions_for")

@@ -226,4 +226,29 @@ import Testing
     #expect(try location.cleanup(quick).filesRemoved == 1)
     #expect(try location.verify(.allVersions).isGood)
   }
+
+  /// What a version did that is gone is not known: a commit that began before it is refused, whatever it is.
+  @Test func aCommitDoesNotSkipVersionsThatAreGone() throws {
+    for isWhole in [false, true] {
+      let location = TableLocation(MemoryStore(), "t.lance")
+      for part in 0..<4 { try LanceTable.write(SampleRows.reader([part]), to: location, mode: part == 0 ? .create : .append) }
+      let store = MeanwhileStore(location.store)
+      // Computed on version 4; then 5 replaces all rows, 6 adds one, and 5 is gone.
+      store.before {
+        try LanceTable.write(SampleRows.reader([7]), to: location, mode: isWhole ? .overwrite : .append)
+        try LanceTable.write(SampleRows.reader([8]), to: location, mode: .append)
+        try location.store.delete("t.lance/_versions/\(ManifestNaming.v2.name(of: 5))")
+      }
+      let error = failure { _ = try TableLocation(store, "t.lance").compact() }
+      #expect(store.hasRun && store.error == nil)
+      #expect(error?.code == .versionConflict && error?.message.contains("it was removed meanwhile") == true)
+      #expect(try SampleRows.difference(LanceTable(location), isWhole ? [7, 8] : [0, 1, 2, 3, 7, 8]) == nil)
+    }
+  }
+
+  @Test func aBranchIsNotCleanedUp() throws {
+    let location = try table()
+    _ = try location.createBranch("side", from: .number(4))
+    #expect(failure { _ = try location.branch("side").cleanup(options()) }?.code == .unsupported)
+  }
 }

@@ -167,7 +167,8 @@ import Testing
             }
           ]), old.folder)
       let error = failure { _ = try anew.compact() }
-      #expect(error?.code == .versionConflict && error?.message.contains("was deleted and made anew") == true, "\(error as Any)")
+      #expect(
+        error?.code == .versionConflict && error?.message.contains("was deleted and made anew") == true, "\(error as Any)")
       #expect(try SampleRows.difference(LanceTable(old), (0..<rows).map { 100 + $0 }) == nil)
     }
     // A table that is replaced meanwhile is not compacted.

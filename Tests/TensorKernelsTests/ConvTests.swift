@@ -25,7 +25,9 @@ private struct Case {
   init(_ shape: ConvShape, seed: UInt64 = 1) {
     self.shape = shape
     var random = SeededRandom(seed: seed)
-    func numbers(_ count: Int, _ scale: Float) -> [Float] { (0..<count).map { _ in Float.random(in: -scale...scale, using: &random) } }
+    func numbers(_ count: Int, _ scale: Float) -> [Float] {
+      (0..<count).map { _ in Float.random(in: -scale...scale, using: &random) }
+    }
     let patch = shape.inChannels / shape.groups * shape.kernelH * shape.kernelW
     x = numbers(shape.batch * shape.inChannels * shape.height * shape.width, 1)
     w = numbers(shape.outChannels * patch, 1 / Float(patch).squareRoot())
@@ -64,7 +66,9 @@ private func error(_ found: [Float], _ right: [Double]) -> Double {
   return largest == 0 ? difference : difference / largest
 }
 
-private func shape(_ batch: Int, _ inChannels: Int, _ h: Int, _ w: Int, _ outChannels: Int, pad: Int, kernel: Int = 3) -> ConvShape {
+private func shape(_ batch: Int, _ inChannels: Int, _ h: Int, _ w: Int, _ outChannels: Int, pad: Int, kernel: Int = 3)
+  -> ConvShape
+{
   ConvShape(
     batch: batch, inChannels: inChannels, height: h, width: w, outChannels: outChannels, kernelH: kernel, kernelW: kernel,
     padding: (pad, pad))
@@ -75,7 +79,9 @@ private func shape(_ batch: Int, _ inChannels: Int, _ h: Int, _ w: Int, _ outCha
   @Test(arguments: [ConvAlgorithm.winograd, .direct, .patches]) func allWaysAgree(_ algorithm: ConvAlgorithm) throws {
     var worst = [0.0, 0.0, 0.0, 0.0]
     var cases = 0
-    for (inChannels, outChannels) in [(1, 1), (1, 32), (3, 5), (8, 16), (16, 8), (9, 10), (32, 64), (24, 25), (7, 130), (130, 7)] {
+    for (inChannels, outChannels) in [
+      (1, 1), (1, 32), (3, 5), (8, 16), (16, 8), (9, 10), (32, 64), (24, 25), (7, 130), (130, 7),
+    ] {
       for (h, w) in [(8, 8), (10, 9), (13, 26), (28, 28), (9, 17)] {
         for pad in 0...2 {
           let batch = cases % 3 == 0 ? 1 : cases % 3 == 1 ? 2 : 7
@@ -117,14 +123,16 @@ private func shape(_ batch: Int, _ inChannels: Int, _ h: Int, _ w: Int, _ outCha
   /// Pooling in the tile gives the very numbers of pooling afterwards, and so do its gradients.
   @Test func poolingInTilesChangesNothing() throws {
     for (k, s) in [
-      shape(3, 8, 10, 10, 9, pad: 1), shape(2, 32, 26, 26, 64, pad: 0), shape(1, 9, 11, 13, 8, pad: 1), shape(2, 8, 7, 30, 17, pad: 0),
+      shape(3, 8, 10, 10, 9, pad: 1), shape(2, 32, 26, 26, 64, pad: 0), shape(1, 9, 11, 13, 8, pad: 1),
+      shape(2, 8, 7, 30, 17, pad: 0),
       shape(2, 16, 4, 4, 8, pad: 1), shape(1, 8, 9, 9, 24, pad: 2),
     ].enumerated() {
       #expect(s.poolsInTiles(.f32) && !s.poolsInTiles(.f64))
       let example = Case(s, seed: UInt64(k))
       let (x, w, bias) = (Numbers(example.x), Numbers(example.w), Numbers(example.bias))
       let pool = PoolShape(
-        planes: s.batch * s.outChannels, height: s.outHeight, width: s.outWidth, kernel: (2, 2), stride: (2, 2), padding: (0, 0),
+        planes: s.batch * s.outChannels, height: s.outHeight, width: s.outWidth, kernel: (2, 2), stride: (2, 2),
+        padding: (0, 0),
         out: (s.outHeight / 2, s.outWidth / 2))
       let count = pool.planes * pool.outHeight * pool.outWidth
       let dy = Numbers((0..<count).map { Float($0 % 13) - 6 })
@@ -149,7 +157,9 @@ private func shape(_ batch: Int, _ inChannels: Int, _ h: Int, _ w: Int, _ outCha
         }
         results.append([y, dx, dw, db].map { $0.array.map(\.bitPattern) })
       }
-      for (name, pair) in zip(["y", "dx", "dw", "dbias"], zip(results[0], results[1])) { #expect(pair.0 == pair.1, "\(s) \(name)") }
+      for (name, pair) in zip(["y", "dx", "dw", "dbias"], zip(results[0], results[1])) {
+        #expect(pair.0 == pair.1, "\(s) \(name)")
+      }
     }
   }
 

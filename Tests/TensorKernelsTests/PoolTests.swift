@@ -7,7 +7,9 @@ import Testing
   /// The fast way of f32 against the plain one of f64: values, where they are from, gradients; NaN and equal values among them.
   @Test func agreesWithThePlainLoop() throws {
     var random = SeededRandom(seed: 5)
-    for (height, width) in [(16, 16), (17, 18), (18, 17), (2, 24), (3, 25), (20, 31), (24, 24), (9, 40), (2, 2), (5, 3), (6, 14), (4, 15)] {
+    for (height, width) in [
+      (16, 16), (17, 18), (18, 17), (2, 24), (3, 25), (20, 31), (24, 24), (9, 40), (2, 2), (5, 3), (6, 14), (4, 15),
+    ] {
       let s = PoolShape(
         planes: 3, height: height, width: width, kernel: (2, 2), stride: (2, 2), padding: (0, 0), out: (height / 2, width / 2))
       #expect(s.positionType(.f32) == .u8 && s.positionType(.f64) == .i32)

@@ -129,8 +129,8 @@ test.case("pooling after relu after a convolution is one step with the same resu
     local function gradients(forward)
       local x = tensor.manual_seed(3) or tensor.randn(2, 8, size, size):requires_grad_()
       net:zero_grad()
-      local squares = forward(x) ^ 2
-      squares:sum():backward()
+      local y = forward(x)
+      y:square():sum():backward()
       return { values(y), values(x.grad), values(layers[1].weight.grad), values(layers[1].bias.grad) }
     end
     local function one_by_one(x)
@@ -150,6 +150,25 @@ test.case("pooling after relu after a convolution is one step with the same resu
   test.raises("conv2d: pooling is done after the activation 'relu' only", function()
     tensor.conv2d(x, tensor.zeros(8, 8, 3, 3), nil, { max_pool = true })
   end)
+end)
+
+test.case("weights of whole numbers are converted", function()
+  local x, ones = tensor.randn(1, 8, 12, 12), tensor.ones(8, 8, 3, 3)
+  for _, dtype in ipairs { "u8", "i64", "bool" } do
+    test.equal(values(tensor.conv2d(x, ones:to(dtype), tensor.ones(8):to(dtype))), values(tensor.conv2d(x, ones, tensor.ones(8))))
+    local rows, weight = tensor.randn(2, 5), tensor.ones(3, 5)
+    test.equal(values(tensor.linear(rows, weight:to(dtype), tensor.ones(3):to(dtype))), values(tensor.linear(rows, weight, tensor.ones(3))))
+  end
+  test.equal(tensor.conv2d(x:to "f64", ones:to "u8"):dtype(), "f64")
+end)
+
+test.case("images without pixels, and extents beyond reason, are errors", function()
+  test.raises("max_pool2d: input (1, 1, 0, 0) has no pixels", function()
+    tensor.max_pool2d(tensor.zeros(1, 1, 0, 0), { kernel = 2, padding = 1 })
+  end)
+  test.raises("padding", function() tensor.max_pool2d(tensor.zeros(1, 1, 4, 4), { kernel = 2, padding = 1 << 62 }) end)
+  test.raises("too many elements", function() tensor.zeros(0, 1, math.maxinteger, 1) end)
+  test.equal(tensor.zeros(0, 1 << 40, 1 << 40):numel(), 0)
 end)
 
 test.case("a residual block may have a shortcut", function()

@@ -57,7 +57,11 @@ struct TableCommit {
           throw Failure(
             .versionConflict, "table '\(location.name)' was deleted and made anew while the \(intent.name) was written")
         }
+        var expected = since + 1
         for version in listing.versions where version > since {
+          // What a version did that is gone already is not known: it may have been anything.
+          guard version == expected else { throw conflict(intent, readVersion, expected, "it was removed meanwhile") }
+          expected = version + 1
           if exactly { throw conflict(intent, readVersion, version, "no version may come in between") }
           switch try judge(intent, version, listing) {
           case .fits: judged = version
@@ -76,7 +80,7 @@ struct TableCommit {
       do throws(Failure) {
         switch try intent.apply(to: &draft) {
         case .fits:
-          if let file = try publish(draft, listing.naming) { return .published(file, listing.naming) }
+          if let file = try publish(draft, listing) { return .published(file, listing.naming) }
         case .retry(let why):
           draft.discard()
           return .retry(conflict(intent, readVersion ?? 0, draft.readVersion, why))
@@ -95,7 +99,7 @@ struct TableCommit {
   }
 
   /// Writes transaction and manifest; nil when another writer took the version.
-  private func publish(_ draft: ManifestDraft, _ naming: ManifestNaming) throws(Failure) -> ManifestFile? {
+  private func publish(_ draft: ManifestDraft, _ listing: VersionListing) throws(Failure) -> ManifestFile? {
     var manifest = draft.manifest
     FeatureFlags.refresh(&manifest)
     var transaction = PBTransaction()
@@ -107,8 +111,21 @@ struct TableCommit {
     let file = ManifestFile(manifest: manifest, indexSection: draft.indexSection, transaction: transaction)
     let transactionPath = location.path("\(TableLocation.transactions)/\(manifest.transactionFile)")
     try location.store.put(transactionPath, try Protobuf.bytes(transaction))
-    let manifestPath = location.manifestPath(manifest.version, naming)
+    let manifestPath = location.manifestPath(manifest.version, listing.naming)
     let bytes = try file.encoded()
+    if location.store.movesAtOnce {
+      // The number may be free because its version came and went: who was asleep that long must not fill the gap. (In a bucket a list
+      // costs as much as the commit, and versions live for days.)
+      var now: VersionListing?
+      do throws(Failure) { now = try VersionListing(location) } catch {
+        try? location.store.delete(transactionPath)
+        throw error
+      }
+      guard now?.latest == listing.latest else {
+        try? location.store.delete(transactionPath)
+        return nil
+      }
+    }
     let result: PutResult
     do throws(Failure) { result = try location.store.putIfAbsent(manifestPath, bytes) } catch {
       var failure = error
@@ -179,13 +196,14 @@ extension ManifestDraft {
 
 extension TableLocation {
   /// Whether the table whose newest version is `newest` is another one than that whose version `version` was the commit `name`.
-  func isAnother(_ newest: ManifestFile, _ naming: ManifestNaming, than version: UInt64, _ name: String) throws(Failure) -> Bool {
+  func isAnother(_ newest: ManifestFile, _ naming: ManifestNaming, than version: UInt64, _ name: String) throws(Failure) -> Bool
+  {
     if name.isEmpty || newest.manifest.transactionFile == name { return false }
     if newest.manifest.version <= version { return true }
     do throws(Failure) { return try manifest(version, naming).manifest.transactionFile != name } catch {
-      // Cleaned up by somebody who did not see that it is open. Newer versions follow it all the same.
+      // Cleaned up by somebody who did not see that it is open: nobody knows what newer versions follow.
       guard error.code == .versionNotFound else { throw error }
-      return false
+      return true
     }
   }
 }

@@ -28,6 +28,10 @@ struct Sweep {
       throw Failure(.datasetNotFound, "there is no table at '\(location.folder)' in \(location.store.name)")
     }
     self.latest = try Sweep.read(latest, listing.naming, location)
+    guard !self.latest.manifest.hasBranch else {
+      throw Failure(
+        .unsupported, "table '\(location.name)' is a branch; a branch is not cleaned up, as its names are kept elsewhere")
+    }
   }
 
   mutating func run() throws(Failure) -> CleanupReport {
@@ -98,11 +102,14 @@ struct Sweep {
     let gone = Failure(.versionNotFound, "version \(key.version) is gone")
     do throws(Failure) {
       let isRemoved = try location.store.deleteUnheld(path(of: key.version)) { () throws(Failure) in
-        if OpenVersion.contains(key) { stays = .inUse }
         if try namedVersions().contains(key.version) { stays = .named }
         // Gone by somebody else's doing: what has become of the table is asked afterwards.
         guard stays == nil, let found = try read(key.version) else { throw gone }
         guard OpenVersion.Key(found.manifest) == key else { throw isAnother }
+        if OpenVersion.contains(key) {
+          stays = .inUse
+          throw gone
+        }
       }
       return isRemoved ? .removed(bytes: bytes) : .inUse
     } catch {

@@ -39,6 +39,9 @@ extension Tensor {
     if let bias, bias.shape != [weight.shape[0]] {
       throw Failure(.shapeMismatch, "conv2d: bias \(Shape.text(bias.shape)) does not fit weight \(Shape.text(weight.shape))")
     }
+    guard max(x.shape[2], x.shape[3], weight.shape[2], weight.shape[3]) < 1 << 31 else {
+      throw Failure(.unsupported, "conv2d: input \(Shape.text(x.shape)) is too large")
+    }
     let s = ConvShape(
       batch: x.shape[0], inChannels: x.shape[1], height: x.shape[2], width: x.shape[3], outChannels: weight.shape[0],
       kernelH: weight.shape[2], kernelW: weight.shape[3], stride: o.stride, padding: o.padding, dilation: o.dilation,
@@ -57,7 +60,7 @@ extension Tensor {
       throw Failure(.unsupported, "conv2d: input \(Shape.text(x.shape)) is too large")
     }
     let type = try commonFloat("conv2d", [x, weight, bias])
-    let x = try x.cast(type)
+    let (x, weight, bias) = (try x.cast(type), try weight.cast(type), try bias?.cast(type))
     let (source, w) = (try x.detached().contiguous(), try weight.detached().contiguous())
     let b = try bias?.detached().contiguous()
     if o.maxPool { return try conv2dMaxPool(s, type, [x, weight] + (bias.map { [$0] } ?? []), source, w, b, o) }
@@ -86,7 +89,8 @@ extension Tensor {
     guard s.poolsInTiles(type) else {
       var plain = o
       plain.maxPool = false
-      return try conv2d(inputs[0], inputs[1], inputs.count > 2 ? inputs[2] : nil, plain).maxPool2d(kernel: (2, 2), stride: (2, 2))
+      return try conv2d(inputs[0], inputs[1], inputs.count > 2 ? inputs[2] : nil, plain).maxPool2d(
+        kernel: (2, 2), stride: (2, 2))
     }
     let out = try Tensor.empty([s.batch, s.outChannels, s.outHeight / 2, s.outWidth / 2], type, op: "conv2d")
     let isTracked = GradMode.isEnabled && inputs.contains { $0.tracksGradient }
@@ -115,8 +119,11 @@ extension Tensor {
     let (h, w) = (shape[rank - 2], shape[rank - 1])
     guard min(kernel.0, kernel.1, stride.0, stride.1) >= 1, max(kernel.0, kernel.1) < 1 << 20,
       max(stride.0, stride.1) < 1 << 20,
-      min(padding.0, padding.1) >= 0
+      min(padding.0, padding.1) >= 0, max(padding.0, padding.1) < 1 << 20
     else { throw Failure(.invalidArgument, "\(op): kernel and stride must be at least 1 and padding at least 0") }
+    guard h > 0, w > 0, max(h, w) < 1 << 31 else {
+      throw Failure(.shapeMismatch, "\(op): input \(Shape.text(shape)) has no pixels, or too many")
+    }
     guard padding.0 * 2 <= kernel.0, padding.1 * 2 <= kernel.1 else {
       throw Failure(.invalidArgument, "\(op): padding must be at most half of the kernel")
     }

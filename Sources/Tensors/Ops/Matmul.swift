@@ -99,7 +99,7 @@ extension Tensor {
         .shapeMismatch, "linear: bias \(Shape.text(bias.shape)) does not fit weight \(Shape.text(weight.shape))")
     }
     let type = try commonFloat("linear", [x, weight, bias])
-    let (x, weight, bias) = (try x.cast(type), weight, bias)
+    let (x, weight, bias) = (try x.cast(type), try weight.cast(type), try bias?.cast(type))
     let (features, outs) = (weight.shape[1], weight.shape[0])
     let lead = Array(x.shape.dropLast())
     let rows = lead.reduce(1, *)

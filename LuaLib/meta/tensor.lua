@@ -643,11 +643,11 @@ function M.is_tensor(value) end
 ---@return Tensor
 function M.linear(x, weight, bias, opts) end
 
---- Convolution of x (batch, channels, height, width) with weight (out, in / groups, height, width).
+--- Convolution of x (batch, channels, height, width) with weight (out, in / groups, height, width). activation: "relu"; max_pool: after it, the largest of each 2 x 2.
 ---@param x Tensor
 ---@param weight Tensor
 ---@param bias? Tensor
----@param opts? {stride?: any, padding?: any, dilation?: any, groups?: integer, activation?: string}
+---@param opts? {stride?: any, padding?: any, dilation?: any, groups?: integer, activation?: string, max_pool?: boolean}
 ---@return Tensor
 function M.conv2d(x, weight, bias, opts) end
 

@@ -33,7 +33,7 @@ def metric(service, name):
 
 
 def test_the_service_looks_after_its_lake(tmp_path):
-    with Service(tmp_path, upkeep={"interval": "100ms", "keep_versions_for": "0s"}) as service:
+    with Service(tmp_path, upkeep={"interval": "100ms", "keep_versions_for": "2s"}) as service:
         put(service, "t", range(1), "create")
         for i in range(1, 60):
             put(service, "t", range(i, i + 1))

@@ -2,7 +2,7 @@ import Core
 import Foundation
 import TensorKernels
 
-// Times of single layers, for Benchmarks/train/conv.py, which runs PyTorch in the same run:
+// Times of single layers, for Benchmarks/train/run, which runs PyTorch in the same run:
 //
 //   TensorBench conv BATCH IN SIZE OUT KERNEL STRIDE PAD SECONDS [winograd|direct|patches]
 //

@@ -83,7 +83,7 @@ extension Kernels {
       }
     }
     if let target = dw {
-      switch algorithm ?? s.weightGradientAlgorithm(type) {
+      switch algorithm ?? s.algorithm(type) {
       case .winograd:
         try s.winograd.weightGradient(
           x: typed(x), dy: typed(dy), mask: y.map { typed($0) }, dw: typed(target), dbias: dbias.map { typed($0) })

@@ -12,17 +12,13 @@ package enum ConvAlgorithm: String, Sendable, CaseIterable {
 }
 
 extension ConvShape {
-  /// Of the result.
+  /// Of the result, and of the gradient of the weights.
   package func algorithm(_ type: DType) -> ConvAlgorithm {
     choose(type, inChannels, outChannels, outHeight, outWidth)
   }
   /// Of the gradient of the input, which is a convolution of the gradient with padding 2 - p.
   package func inputGradientAlgorithm(_ type: DType) -> ConvAlgorithm {
     choose(type, outChannels, inChannels, height, width)
-  }
-  /// Of the gradient of the weights.
-  package func weightGradientAlgorithm(_ type: DType) -> ConvAlgorithm {
-    choose(type, inChannels, outChannels, outHeight, outWidth)
   }
 
   /// Whether relu and max pooling by 2 x 2 can be done while a tile of results is in registers (`Kernels.conv2dMaxPool`).

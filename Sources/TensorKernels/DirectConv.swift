@@ -15,7 +15,7 @@ struct DirectConv {
   private var paddedWidth: Int { width + 2 * pad }
   private var paddedPlane: Int { (height + 2 * pad) * paddedWidth }
   /// Floats of an image with its padding.
-  private var paddedImage: Int { inChannels * paddedPlane }
+  private var paddedFloats: Int { inChannels * paddedPlane }
   private var imagesPerBlock: Int { max(1, (batch + 15) / 16) }
 
   /// Rows are made of vectors of eight; the last one lies over the one before it.
@@ -32,18 +32,12 @@ struct DirectConv {
     defer { BufferPool.give(packed) }
     nonisolated(unsafe) let w: UnsafePointer<Float> = typed(UnsafeRawPointer(packed.pointer))
     let copies = pad > 0 || mask != nil
-    let scratch = try Scratch(bytes: copies ? paddedImage * 4 : 0, blocks: batch)
+    let scratch = try Scratch(bytes: copies ? paddedFloats * 4 : 0, blocks: batch)
     nonisolated(unsafe) let (x, mask, bias, y) = (x, mask, bias, y)
     Parallel.forEach(count: batch, grain: imagesPerBlock) { images in
       scratch.use { raw in
         for image in images {
-          let offset = image * inChannels * height * width
-          var source = x + offset
-          if copies {
-            let target: UnsafeMutablePointer<Float> = typed(raw)
-            padded(source, mask.map { $0 + offset }, target)
-            source = UnsafePointer(target)
-          }
+          let source = paddedImage(image, x, mask, copies ? raw : nil)
           var o = 0
           while o < outChannels {
             let target = y + (image * outChannels + o) * outHeight * outWidth
@@ -80,6 +74,18 @@ struct DirectConv {
       }
     }
     return buffer
+  }
+
+  /// Image `image` of the batch: padded and masked in `memory`, or as it lies where that is nil.
+  @inline(__always)
+  private func paddedImage(
+    _ image: Int, _ x: UnsafePointer<Float>, _ mask: UnsafePointer<Float>?, _ memory: UnsafeMutableRawPointer?
+  ) -> UnsafePointer<Float> {
+    let offset = image * inChannels * height * width
+    guard let memory else { return x + offset }
+    let target: UnsafeMutablePointer<Float> = typed(memory)
+    padded(x + offset, mask.map { $0 + offset }, target)
+    return UnsafePointer(target)
   }
 
   /// The image with zeros around it.
@@ -210,19 +216,14 @@ struct DirectConv {
     let sums = try BufferPool.take(byteCount: blocks * perBlock * 4, zeroed: true)
     defer { BufferPool.give(sums) }
     let copies = pad > 0
-    let scratch = try Scratch(bytes: copies ? paddedImage * 4 : 0, blocks: blocks)
+    let scratch = try Scratch(bytes: copies ? paddedFloats * 4 : 0, blocks: blocks)
     nonisolated(unsafe) let all: UnsafeMutablePointer<Float> = typed(sums.pointer)
     nonisolated(unsafe) let (x, dy, mask) = (x, dy, mask)
     Parallel.forEach(count: batch, grain: imagesPerBlock) { images in
       scratch.use { raw in
         let own = all + images.lowerBound / imagesPerBlock * perBlock
         for image in images {
-          var source = x + image * inChannels * height * width
-          if copies {
-            let target: UnsafeMutablePointer<Float> = typed(raw)
-            padded(source, nil, target)
-            source = UnsafePointer(target)
-          }
+          let source = paddedImage(image, x, nil, copies ? raw : nil)
           for o in 0..<outChannels {
             let offset = (image * outChannels + o) * outHeight * outWidth
             for c in 0..<inChannels {

@@ -40,3 +40,15 @@ typealias EightLanes = (Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes)
     Lanes(lowHalf: b2.highHalf, highHalf: b6.highHalf), Lanes(lowHalf: b3.highHalf, highHalf: b7.highHalf)
   )
 }
+
+/// Each of eight with its number, unrolled.
+@inline(__always) func forEach(_ t: EightLanes, _ body: (Lanes, Int) -> Void) {
+  body(t.0, 0)
+  body(t.1, 1)
+  body(t.2, 2)
+  body(t.3, 3)
+  body(t.4, 4)
+  body(t.5, 5)
+  body(t.6, 6)
+  body(t.7, 7)
+}

@@ -42,6 +42,18 @@ func maxOfTwoByTwoBackward(
 /// Where the vector of eight results begins that follows `j` on: the last one lies over the one before it.
 @inline(__always) private func next(_ j: Int, _ count: Int) -> Int { j &+ 16 <= count ? j &+ 8 : max(count - 8, j &+ 1) }
 
+/// The largest of upper left, upper right, lower left and lower right, and its code; NaN wins.
+@inline(__always)
+func largestOfFour(_ a: Lanes, _ b: Lanes, _ c: Lanes, _ d: Lanes) -> (Lanes, SIMD8<Int32>) {
+  typealias Codes = SIMD8<Int32>
+  let (right, lowerRight) = ((b .> a) .| (b .!= b), (d .> c) .| (d .!= d))
+  let (top, bottom) = (a.replacing(with: b, where: right), c.replacing(with: d, where: lowerRight))
+  let isBottom = (bottom .> top) .| (bottom .!= bottom)
+  let topCode = Codes(repeating: 0).replacing(with: Codes(repeating: 1), where: right)
+  let bottomCode = Codes(repeating: 2).replacing(with: Codes(repeating: 3), where: lowerRight)
+  return (top.replacing(with: bottom, where: isBottom), topCode.replacing(with: bottomCode, where: isBottom))
+}
+
 @inline(never)
 private func maxOfRows(
   _ upper: UnsafePointer<Float>, _ lower: UnsafePointer<Float>, _ row: UnsafeMutablePointer<Float>,
@@ -54,16 +66,10 @@ private func maxOfRows(
       return (all.evenHalf, all.oddHalf)
     }
     let ((a, b), (c, d)) = (pairs(upper), pairs(lower))
-    let (right, lowerRight) = ((b .> a) .| (b .!= b), (d .> c) .| (d .!= d))
-    let (top, bottom) = (a.replacing(with: b, where: right), c.replacing(with: d, where: lowerRight))
-    let isBottom = (bottom .> top) .| (bottom .!= bottom)
-    store(top.replacing(with: bottom, where: isBottom), row + j)
+    let (largest, code) = largestOfFour(a, b, c, d)
+    store(largest, row + j)
     if let codes {
-      let one = SIMD8<Int32>(repeating: 1)
-      let topCode = SIMD8<Int32>(repeating: 0).replacing(with: one, where: right)
-      let bottomCode = SIMD8<Int32>(repeating: 2).replacing(with: SIMD8(repeating: 3), where: lowerRight)
-      let code = SIMD8<UInt8>(truncatingIfNeeded: topCode.replacing(with: bottomCode, where: isBottom))
-      UnsafeMutableRawPointer(codes + j).storeBytes(of: code, as: SIMD8<UInt8>.self)
+      UnsafeMutableRawPointer(codes + j).storeBytes(of: SIMD8<UInt8>(truncatingIfNeeded: code), as: SIMD8<UInt8>.self)
     }
     j = next(j, count)
   }

@@ -75,14 +75,7 @@ struct TileBuffer {
 
   @inline(__always) private func putRow(_ r: Int, _ channels: EightLanes) {
     let t = transposed(channels)
-    let v = Winograd.input((t.0, t.1, t.2, t.3, t.4, t.5))
-    let target = half + r &* 48
-    store(v.0, target)
-    store(v.1, target + 8)
-    store(v.2, target + 16)
-    store(v.3, target + 24)
-    store(v.4, target + 32)
-    store(v.5, target + 40)
+    put(Winograd.input((t.0, t.1, t.2, t.3, t.4, t.5)), half + r &* 48, 8)
   }
 
   @inline(__always) private func putColumns(_ out: UnsafeMutablePointer<Float>, _ step: Int) {
@@ -167,23 +160,9 @@ struct TileBuffer {
           store4(v.lowHalf, target + k &* plane)
           store4(v.highHalf, target + k &* plane + row)
         }
-        put(t.0, 0)
-        put(t.1, 1)
-        put(t.2, 2)
-        put(t.3, 3)
-        put(t.4, 4)
-        put(t.5, 5)
-        put(t.6, 6)
-        put(t.7, 7)
+        forEach(t, put)
       } else {
-        store(t.0, window)
-        store(t.1, window + 8)
-        store(t.2, window + 16)
-        store(t.3, window + 24)
-        store(t.4, window + 32)
-        store(t.5, window + 40)
-        store(t.6, window + 48)
-        store(t.7, window + 56)
+        forEach(t) { row, k in store(row, window + k &* 8) }
         for k in 0..<channels {
           for i in 0..<max(0, min(2, rows - 2 * r)) {
             for j in 0..<columns { target[k * plane + i * row + j] = window[k * 8 + i * 4 + j] }
@@ -201,16 +180,9 @@ struct TileBuffer {
     _ codes: UnsafeMutablePointer<UInt8>?, _ plane: Int, _ row: Int, channels: Int, rows: Int, columns: Int
   ) {
     halfOutput(m, step)
-    typealias Codes = SIMD8<Int32>
-    @inline(__always) func largest(_ a: Lanes, _ b: Lanes, _ c: Lanes, _ d: Lanes) -> (Lanes, Codes) {
-      let (right, lowerRight) = ((b .> a) .| (b .!= b), (d .> c) .| (d .!= d))
-      let (top, bottom) = (a.replacing(with: b, where: right), c.replacing(with: d, where: lowerRight))
-      let isBottom = (bottom .> top) .| (bottom .!= bottom)
-      let all = top.replacing(with: bottom, where: isBottom)
-      let topCode = Codes(repeating: 0).replacing(with: Codes(repeating: 1), where: right)
-      let bottomCode = Codes(repeating: 2).replacing(with: Codes(repeating: 3), where: lowerRight)
-      let code = topCode.replacing(with: bottomCode, where: isBottom)
-      return (all.positive, code.replacing(with: Codes(repeating: 4), where: all .<= lanes(0)))
+    @inline(__always) func largest(_ a: Lanes, _ b: Lanes, _ c: Lanes, _ d: Lanes) -> (Lanes, SIMD8<Int32>) {
+      let (all, code) = largestOfFour(a, b, c, d)
+      return (all.positive, code.replacing(with: SIMD8(repeating: 4), where: all .<= lanes(0)))
     }
     let (r0, r1, r2, r3) = (outputRow(0, bias), outputRow(1, bias), outputRow(2, bias), outputRow(3, bias))
     let (a, codeA) = largest(r0.0, r0.1, r1.0, r1.1)
@@ -240,13 +212,6 @@ struct TileBuffer {
         }
       }
     }
-    put(t.0, 0)
-    put(t.1, 1)
-    put(t.2, 2)
-    put(t.3, 3)
-    put(t.4, 4)
-    put(t.5, 5)
-    put(t.6, 6)
-    put(t.7, 7)
+    forEach(t, put)
   }
 }

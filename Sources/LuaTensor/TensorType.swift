@@ -362,7 +362,8 @@ enum LuaTensorMethods {
       return 0
     },
     Fn("detach", "fun(self: Tensor): Tensor", "The same elements without history.") { call in
-      try call.push(try call.tensor(1).detached())
+      let source = try call.tensor(1)
+      return try call.push(source.detached().traced(.reshape(source.shape), [source]))
     },
     Fn(
       "requires_grad_", "fun(self: Tensor, wanted?: boolean): Tensor", "Whether backward leaves a gradient in self.grad (true)."

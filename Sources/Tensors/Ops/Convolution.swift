@@ -67,6 +67,7 @@ extension Tensor {
     let out = try Tensor.empty([s.batch, s.outChannels, s.outHeight, s.outWidth], type, op: "conv2d")
     try Kernels.conv2d(type, s, x: source.pointer, w: w.pointer, bias: b?.pointer, y: out.pointer, relu: o.relu)
     let relu = o.relu
+    out.tracedConvolution(o, [x, weight, bias])
     return out.recorded("conv2d", [x, weight] + (bias.map { [$0] } ?? []), saving: [source, w] + (relu ? [out] : [])) {
       (g, saved, needs) throws(Failure) in
       let dy = try g.contiguous()
@@ -96,6 +97,7 @@ extension Tensor {
     let isTracked = GradMode.isEnabled && inputs.contains { $0.tracksGradient }
     let codes = isTracked ? try Tensor.empty(out.shape, .u8, op: "conv2d") : nil
     try Kernels.conv2dMaxPool(s, x: source.pointer, w: w.pointer, bias: b?.pointer, y: out.pointer, codes: codes?.pointer)
+    out.tracedConvolution(o, inputs)
     guard let codes else { return out }
     return out.recorded("conv2d", inputs, saving: [source, w, codes]) { (g, saved, needs) throws(Failure) in
       let dy = try g.contiguous()
@@ -107,6 +109,20 @@ extension Tensor {
         dbias: db?.pointer)
       return [dx, dw, db]
     }
+  }
+
+  /// A trace sees the convolution, its activation and its pooling one after the other.
+  private func tracedConvolution(_ o: ConvOptions, _ inputs: [Tensor?]) {
+    guard let trace = Trace.current else { return }
+    var plain = o
+    (plain.relu, plain.maxPool) = (false, false)
+    // Values between that nobody has: objects that only stand for them.
+    let summed = o.relu ? detached() : self
+    trace.note(.conv2d(plain), inputs, summed)
+    guard o.relu else { return }
+    let active = o.maxPool ? detached() : self
+    trace.note(.unary(.relu), [summed], active)
+    if o.maxPool { trace.note(.maxPool2d(kernel: [2, 2], stride: [2, 2], padding: [0, 0]), [active], self) }
   }
 
   private func poolShape(
@@ -145,6 +161,8 @@ extension Tensor {
     let wanted = GradMode.isEnabled && tracksGradient
     let positions = wanted ? try Tensor.empty(out.shape, s.positionType(type), op: "max_pool2d") : nil
     Kernels.maxPool(type, s, x: source.pointer, y: out.pointer, positions: positions?.pointer)
+    out.traced(
+      .maxPool2d(kernel: [kernel.0, kernel.1], stride: [stride.0, stride.1], padding: [padding.0, padding.1]), [self])
     guard let positions else { return out }
     let old = shape
     return out.recorded("max_pool2d", [self], saving: [positions]) { (g, saved, _) throws(Failure) in
@@ -157,6 +175,8 @@ extension Tensor {
   /// The mean of each window; padding counts as zeros.
   package func averagePool2d(kernel: (Int, Int), stride: (Int, Int), padding: (Int, Int) = (0, 0)) throws(Failure) -> Tensor {
     try averaged(poolShape("avg_pool2d", kernel: kernel, stride: stride, padding: padding), "avg_pool2d")
+      .traced(
+        .averagePool2d(kernel: [kernel.0, kernel.1], stride: [stride.0, stride.1], padding: [padding.0, padding.1]), [self])
   }
 
   /// Means over as even windows as possible, so that the result is (..., out.0, out.1).
@@ -164,7 +184,7 @@ extension Tensor {
     var s = try poolShape("adaptive_avg_pool2d", kernel: (1, 1), stride: (1, 1), padding: (0, 0))
     guard out.0 >= 1, out.1 >= 1 else { throw Failure(.invalidArgument, "adaptive_avg_pool2d: the size must be at least 1") }
     (s.outHeight, s.outWidth, s.isAdaptive) = (out.0, out.1, true)
-    return try averaged(s, "adaptive_avg_pool2d")
+    return try averaged(s, "adaptive_avg_pool2d").traced(.adaptiveAveragePool2d(out: [out.0, out.1]), [self])
   }
 
   private func averaged(_ s: PoolShape, _ op: String) throws(Failure) -> Tensor {

@@ -8,6 +8,7 @@ local norm = require "nn.norm"
 local activation = require "nn.activation"
 local shape = require "nn.shape"
 local container = require "nn.container"
+local graph = require "nn.graph"
 
 local nn = {
   linear = require "nn.linear",
@@ -26,6 +27,7 @@ local nn = {
   lambda = container.lambda,
   from_graph = container.from_graph,
   gradcheck = require "nn.gradcheck",
+  explain = graph.explain,
   -- losses; targets of cross_entropy and nll are class ids from 0
   cross_entropy = tensor.cross_entropy,
   nll = tensor.nll,

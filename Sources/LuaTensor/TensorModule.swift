@@ -8,7 +8,8 @@ package enum TensorFaces {
   package static let module = Module(
     "tensor", "N-dimensional arrays with gradients.", making + random + joining + networks + exchange, types: [Tensor.luaType])
   /// For LuaLib's nn and optim only.
-  package static let internals = Module("_tensor", "Fused steps for optimizers, and the state of random numbers.", steps)
+  package static let internals = Module("_tensor", "Fused steps for optimizers, the state of random numbers, and tracing.", steps + graphs,
+    types: [LuaGraph.luaType, LuaCompiledNetwork.luaType])
   /// What `Script` registers.
   package static let entries = [ModuleEntry("tensor", module), ModuleEntry("_tensor", internals)]
 

@@ -16,7 +16,7 @@ package final class CompiledGraph: @unchecked Sendable {
   private let lock = Mutex(())
   private var plans: [[Int]: Ready] = [:]
   /// Batch sizes that are remembered.
-  private static let mostPlans = 16
+  private static let mostPlans = 64
 
   /// A plan with blocks of memory that no call uses now.
   private final class Ready {

@@ -87,6 +87,7 @@ let house: [Room] = [
   Room(name: "TensorKernels", layer: 2, needs: ["Core", "COpenBLAS"], isKernel: true),
   Room(name: "Tensors", layer: 3, needs: ["TensorKernels", "Core"]),
   Room(name: "TensorGraph", layer: 4, needs: ["Tensors", "TensorKernels", "Core"]),
+  // ONNX files
   Room(
     name: "ONNX", layer: 5, needs: ["TensorGraph", "Tensors", "TensorKernels", "Core"], libraries: [.protobuf],
     leavesOut: ["Protos"]),

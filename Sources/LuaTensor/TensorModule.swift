@@ -6,7 +6,7 @@ import Tensors
 /// `require "tensor"`: making tensors, functions of several tensors, random numbers, exchange.
 package enum TensorFaces {
   package static let module = Module(
-    "tensor", "N-dimensional arrays with gradients.", making + random + joining + networks + exchange, types: [Tensor.luaType])
+    "tensor", "N-dimensional arrays with gradients.", making + random + joining + networks + exchange + onnx, types: [Tensor.luaType])
   /// For LuaLib's nn and optim only.
   package static let internals = Module("_tensor", "Fused steps for optimizers, the state of random numbers, and tracing.", steps + graphs,
     types: [LuaGraph.luaType, LuaCompiledNetwork.luaType])

@@ -43,7 +43,8 @@ final class Item {
       throw Failure(.shapeMismatch, "input \(Shape.text(shape)) has no dim \(dim + 1)")
     }
     guard extents.allSatisfy({ $0 == first }) else {
-      throw Failure(.unsupported, "dim \(dim + 1) of input \(Shape.text(shape)) depends on the batch, which cannot be told here")
+      throw Failure(
+        .unsupported, "dim \(dim + 1) of input \(Shape.text(shape)) depends on the batch, which cannot be told here")
     }
     return first
   }

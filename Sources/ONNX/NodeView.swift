@@ -35,10 +35,14 @@ final class NodeView {
 
   func int(_ name: String, _ otherwise: Int) throws(Failure) -> Int { try int(name) ?? otherwise }
   func int(_ name: String) throws(Failure) -> Int? { try attribute(name, 2, "an integer").map { Int($0.i) } }
-  func ints(_ name: String) throws(Failure) -> [Int]? { try attribute(name, 7, "a list of integers").map { $0.ints.map { Int($0) } } }
+  func ints(_ name: String) throws(Failure) -> [Int]? {
+    try attribute(name, 7, "a list of integers").map { $0.ints.map { Int($0) } }
+  }
   func float(_ name: String, _ otherwise: Double) throws(Failure) -> Double { try float(name) ?? otherwise }
   func float(_ name: String) throws(Failure) -> Double? { try attribute(name, 1, "a float").map { Double($0.f) } }
-  func floats(_ name: String) throws(Failure) -> [Double]? { try attribute(name, 6, "a list of floats").map { $0.floats.map { Double($0) } } }
+  func floats(_ name: String) throws(Failure) -> [Double]? {
+    try attribute(name, 6, "a list of floats").map { $0.floats.map { Double($0) } }
+  }
   func text(_ name: String, _ otherwise: String) throws(Failure) -> String {
     try attribute(name, 3, "a text").map { String(decoding: $0.s, as: UTF8.self) } ?? otherwise
   }

@@ -91,10 +91,13 @@ extension GraphReader {
   func gather(_ n: NodeView) throws(Failure) -> [Item] {
     let (x, ids) = (try n.input(0), try n.input(1))
     let axis = try x.axis(n.int("axis", 0))
-    guard !ids.dtype.isFloat, ids.dtype != .bool else { throw Failure(.corruptData, "positions must be integers, not \(ids.dtype)") }
+    guard !ids.dtype.isFloat, ids.dtype != .bool else {
+      throw Failure(.corruptData, "positions must be integers, not \(ids.dtype)")
+    }
     guard ids.isFixed else {
       guard x.isFixed, x.rank == 2, axis == 0 else {
-        throw Failure(.unsupported, "computed positions are known only for rows of a fixed matrix, not for \(Shape.text(x.shape))")
+        throw Failure(
+          .unsupported, "computed positions are known only for rows of a fixed matrix, not for \(Shape.text(x.shape))")
       }
       return [try apply(.embedding, [x, ids])]
     }
@@ -114,9 +117,13 @@ extension GraphReader {
       let extent = try index < 0 ? x.extent(axis) : 0
       return [try apply(.select(dim: axis, index: index + extent), [x])]
     }
-    guard ids.rank == 1 else { throw Failure(.unsupported, "positions must be one number or a list, not \(Shape.text(ids.shape))") }
+    guard ids.rank == 1 else {
+      throw Failure(.unsupported, "positions must be one number or a list, not \(Shape.text(ids.shape))")
+    }
     let list = try ids.integers("the positions")
-    guard !list.isEmpty, list.count <= 1024 else { throw Failure(.unsupported, "\(list.count) positions: 1 to 1024 are known here") }
+    guard !list.isEmpty, list.count <= 1024 else {
+      throw Failure(.unsupported, "\(list.count) positions: 1 to 1024 are known here")
+    }
     let extent = try x.extent(axis)
     let places = list.map { $0 < 0 ? $0 &+ extent : $0 }
     guard places.allSatisfy({ $0 >= 0 && $0 < extent }) else {

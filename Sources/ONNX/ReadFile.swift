@@ -47,7 +47,8 @@ struct FileParts {
 
   func initializers() throws(Failure) -> [String: PBTensorData] {
     guard file.sparseInitializer.isEmpty else {
-      throw Failure(.unsupported, "onnx: sparse initializer '\(file.sparseInitializer[0].values.name)': sparse tensors are not known here")
+      throw Failure(
+        .unsupported, "onnx: sparse initializer '\(file.sparseInitializer[0].values.name)': sparse tensors are not known here")
     }
     var out: [String: PBTensorData] = [:]
     for data in file.initializer {
@@ -65,7 +66,8 @@ struct FileParts {
     guard inputs.count == 1, let only = inputs.first, !only.name.isEmpty else {
       throw Failure(
         .unsupported,
-        "onnx: the graph has \(inputs.count) inputs (\(inputs.map { "'\($0.name)'" }.joined(separator: ", "))); one is what a network here has")
+        "onnx: the graph has \(inputs.count) inputs (\(inputs.map { "'\($0.name)'" }.joined(separator: ", "))); one is what a network here has"
+      )
     }
     let what = "onnx: input '\(only.name)'"
     let type = only.type.tensorType
@@ -89,7 +91,8 @@ struct FileParts {
     if shape[0] == 0 { shape[0] = 1 }
     guard !shape.contains(0) else {
       throw Failure(
-        .unsupported, "\(what) is \(text(type.shape)), which leaves more open than the batch; pass the shape of an input, batch first")
+        .unsupported,
+        "\(what) is \(text(type.shape)), which leaves more open than the batch; pass the shape of an input, batch first")
     }
     do { _ = try Shape.count([3] + shape, op: what) } catch { throw Failure(.corruptData, "\(what): \(error.message)") }
     return (Graph(input: only.name, shape: shape, dtype: element.dtype).input, isFree)
@@ -104,7 +107,8 @@ struct FileParts {
     guard file.output.count == 1, let only = file.output.first, !only.name.isEmpty else {
       throw Failure(
         .unsupported,
-        "onnx: the graph has \(file.output.count) outputs (\(file.output.map { "'\($0.name)'" }.joined(separator: ", "))); one is what a network here has")
+        "onnx: the graph has \(file.output.count) outputs (\(file.output.map { "'\($0.name)'" }.joined(separator: ", "))); one is what a network here has"
+      )
     }
     return only.name
   }
@@ -156,7 +160,8 @@ struct FileParts {
       let stuck = needed.filter { waits[$0] > 0 }
       throw Failure(
         .corruptData,
-        "onnx: the graph goes in a circle: \(stuck.prefix(4).map(place).joined(separator: "; "))\(stuck.count > 4 ? "; ..." : "")")
+        "onnx: the graph goes in a circle: \(stuck.prefix(4).map(place).joined(separator: "; "))\(stuck.count > 4 ? "; ..." : "")"
+      )
     }
     // The file's own order, if it is right, keeps what belongs together side by side.
     return needed.allSatisfy { i in followers[i].allSatisfy { $0 > i } } ? needed : order

@@ -10,7 +10,8 @@ extension GraphReader {
     let isOneDim = x.rank == 3
     guard x.rank == 4 || isOneDim, w.rank == x.rank else {
       throw Failure(
-        .unsupported, "input \(Shape.text(x.shape)) and weight \(Shape.text(w.shape)) must both have 4 dims, or 3: images or rows")
+        .unsupported,
+        "input \(Shape.text(x.shape)) and weight \(Shape.text(w.shape)) must both have 4 dims, or 3: images or rows")
     }
     if isOneDim { (x, w) = (try apply(.unsqueeze(2), [x]), try apply(.unsqueeze(2), [w])) }
     let window = try Window(n, kernel: w.extents(2..<w.rank), isOneDim: isOneDim)

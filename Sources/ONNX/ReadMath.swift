@@ -143,7 +143,9 @@ extension GraphReader {
   static func axes(_ axes: [Int], rank: Int) throws(Failure) -> [Int] {
     var out: Set<Int> = []
     for axis in axes {
-      guard out.insert(try Item.axis(axis, rank: rank)).inserted else { throw Failure(.corruptData, "axis \(axis) is given twice") }
+      guard out.insert(try Item.axis(axis, rank: rank)).inserted else {
+        throw Failure(.corruptData, "axis \(axis) is given twice")
+      }
     }
     return out.sorted()
   }

@@ -42,7 +42,9 @@ struct Window {
 
   /// What is padded by the op, on both sides alike, and what must be put around the image before, in front and behind.
   /// - Parameter ceil: the last window may reach over the edge.
-  func padding(_ n: NodeView, _ x: Item, ceil: Bool = false) throws(Failure) -> (both: [Int], extra: [(Int, Int)], full: [(Int, Int)]) {
+  func padding(_ n: NodeView, _ x: Item, ceil: Bool = false) throws(Failure) -> (
+    both: [Int], extra: [(Int, Int)], full: [(Int, Int)]
+  ) {
     var full: [(Int, Int)] = []
     for d in 0..<2 {
       let size = try x.extent(2 + d)
@@ -87,7 +89,9 @@ extension GraphReader {
   func maxPool(_ n: NodeView) throws(Failure) -> [Item] {
     let (x, isOneDim) = try image(n)
     let window = try Window(n, kernel: nil, isOneDim: isOneDim)
-    guard window.dilation == [1, 1] else { throw Failure(.unsupported, "dilations \(window.dilation): windows with gaps are not known") }
+    guard window.dilation == [1, 1] else {
+      throw Failure(.unsupported, "dilations \(window.dilation): windows with gaps are not known")
+    }
     try n.need("storage_order", 0)
     let pads = try window.padding(n, x, ceil: n.int("ceil_mode", 0) != 0)
     // Padding never wins.
@@ -99,7 +103,9 @@ extension GraphReader {
   func averagePool(_ n: NodeView) throws(Failure) -> [Item] {
     let (x, isOneDim) = try image(n)
     let window = try Window(n, kernel: nil, isOneDim: isOneDim)
-    guard window.dilation == [1, 1] else { throw Failure(.unsupported, "dilations \(window.dilation): windows with gaps are not known") }
+    guard window.dilation == [1, 1] else {
+      throw Failure(.unsupported, "dilations \(window.dilation): windows with gaps are not known")
+    }
     let includesPadding = try n.int("count_include_pad", 0) != 0
     let isCeil = try n.int("ceil_mode", 0) != 0
     let (plain, pads) = (try window.padding(n, x), try window.padding(n, x, ceil: isCeil))

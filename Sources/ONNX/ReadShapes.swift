@@ -27,7 +27,9 @@ extension GraphReader {
       let own = x.samples[k]
       var target = list
       for d in target.indices where target[d] == 0 && copies {
-        guard d < own.rank else { throw Failure(.corruptData, "extent \(d + 1) of \(list) copies a dim that the input has not") }
+        guard d < own.rank else {
+          throw Failure(.corruptData, "extent \(d + 1) of \(list) copies a dim that the input has not")
+        }
         target[d] = own.shape[d]
       }
       if let open = target.firstIndex(of: -1) {
@@ -48,7 +50,8 @@ extension GraphReader {
 
   /// Where a file fixes its batch, a shape that begins with it goes along when the batch becomes another.
   private func freeBatch(_ wanted: inout [[Int]], _ x: Item) {
-    guard batches[0] == graph.input.shape[0], batches[1] == batches[0] + 1, wanted[0] == wanted[1], wanted[1].first == batches[0],
+    guard batches[0] == graph.input.shape[0], batches[1] == batches[0] + 1, wanted[0] == wanted[1],
+      wanted[1].first == batches[0],
       x.samples[0].shape.first == batches[0], x.samples[1].shape.first == batches[1]
     else { return }
     wanted[1][0] = batches[1]
@@ -79,7 +82,11 @@ extension GraphReader {
     var given = try n.ints("axes")
     if let item = n.optional(1) { given = try item.integers("axes") }
     let axes: [Int]
-    if let given { axes = try GraphReader.axes(given, rank: x.rank) } else { axes = x.shape.indices.filter { x.shape[$0] == 1 } }
+    if let given {
+      axes = try GraphReader.axes(given, rank: x.rank)
+    } else {
+      axes = x.shape.indices.filter { x.shape[$0] == 1 }
+    }
     for axis in axes where try x.extent(axis) != 1 {
       throw Failure(.shapeMismatch, "dim \(axis + 1) of input \(Shape.text(x.shape)) is not 1")
     }
@@ -114,7 +121,8 @@ extension GraphReader {
         both.append(a[d])
       } else {
         guard d >= extra, x.samples[0].shape[d - extra] == a[d], x.samples[1].shape[d - extra] == b[d] else {
-          throw Failure(.unsupported, "dim \(d + 1) of \(Shape.text(x.shape)) is to be repeated as often as there are rows in the batch")
+          throw Failure(
+            .unsupported, "dim \(d + 1) of \(Shape.text(x.shape)) is to be repeated as often as there are rows in the batch")
         }
         both.append(-1)
       }

@@ -131,7 +131,9 @@ final class GraphReader {
         number += 1
       }
     }
-    let value = graph.add(constant: item.samples[0], name: name)
+    // Memory of its own, so that it can be trained.
+    let sample = item.samples[0]
+    let value = graph.add(constant: sample.isView || !sample.isContiguous ? try sample.clone() : sample, name: name)
     item.value = value
     return value
   }

@@ -35,7 +35,8 @@ extension PBTensorData {
     if !rawData.isEmpty {
       guard rawData.count == count * type.size else {
         throw Failure(
-          .corruptData, "onnx: \(what) \(Shape.text(shape)) of \(type) needs \(count * type.size) bytes, \(rawData.count) are there")
+          .corruptData,
+          "onnx: \(what) \(Shape.text(shape)) of \(type) needs \(count * type.size) bytes, \(rawData.count) are there")
       }
       there = count
     } else {

@@ -70,7 +70,8 @@ struct GraphWriter {
     }
     guard refused.isEmpty else {
       throw Failure(
-        .unsupported, "onnx: \(refused.count) of \(graph.nodes.count) ops cannot be written: " + refused.joined(separator: "; "))
+        .unsupported, "onnx: \(refused.count) of \(graph.nodes.count) ops cannot be written: " + refused.joined(separator: "; ")
+      )
     }
     let output = fresh("output")
     emit("Identity", [try name(graph.output)], output: output)

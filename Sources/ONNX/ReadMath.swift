@@ -55,7 +55,12 @@ extension GraphReader {
       }
     }
     let result = try apply(.binary(.mul), [a, b])
-    for (x, y) in [(a, b), (b, a)] { if let factor = try y.number() { note(result, x, factor) } }
+    for (x, y) in [(a, b), (b, a)] {
+      guard let factor = try y.number() else { continue }
+      note(result, x, factor)
+      // Twice a half is the thing itself.
+      if let m = result.multiple, abs(m.factor - 1) < 1e-6, m.of.shape == result.shape { return [m.of] }
+    }
     return [result]
   }
 
@@ -82,7 +87,7 @@ extension GraphReader {
 
   /// `result` is `factor` times `x`.
   private func note(_ result: Item, _ x: Item, _ factor: Double) {
-    guard !x.isFixed, factor.isFinite, result.shape == x.shape else { return }
+    guard !x.isFixed, factor.isFinite, result.shape == x.shape, result.dtype == x.dtype else { return }
     if let e = x.errorFunction {
       if e.hasOne { result.errorFunction = (e.of, e.factor, e.scale * factor, true) }
     } else {
@@ -90,7 +95,10 @@ extension GraphReader {
     }
   }
   func scaled(_ x: Item, _ factor: Double) throws(Failure) -> Item {
-    abs(factor - 1) < 1e-6 ? x : try apply(.binary(.mul), [x, try scalar(factor, like: x)])
+    if abs(factor - 1) < 1e-6 { return x }
+    let result = try apply(.binary(.mul), [x, try scalar(factor, like: x)])
+    note(result, x, factor)
+    return result
   }
 
   func pow(_ n: NodeView) throws(Failure) -> [Item] {

@@ -22,7 +22,7 @@ import Testing
   static func weight(_ graph: inout Graph, _ name: String, _ shape: [Int], low: Double = -1) throws -> Graph.Value {
     graph.add(constant: try Tensor.uniform(shape, low: low, high: 1, .f32), name: name)
   }
-  static func op(_ op: GraphOp, _ shape: [Int], _ dtype: DType = .f32, low: Double = -2, _ note: String = "") -> Case {
+  static func op(_ op: GraphOp, _ shape: [Int], _ dtype: DType = .f32, low: Double = -2, note: String = "") -> Case {
     Case(op.name + note, shape, dtype, low: low) { $0.add(op, [0]) }
   }
   static func conv(_ name: String, _ x: [Int], _ w: [Int], bias: Bool, _ set: @escaping @Sendable (inout ConvOptions) -> Void)
@@ -59,24 +59,24 @@ import Testing
     Case("embedding by u8", [3, 2], .u8) { g in g.add(.embedding, [try weight(&g, "table", [7, 4]), 0]) },
     op(.maxPool2d(kernel: [3, 2], stride: [2, 1], padding: [1, 0]), [2, 3, 8, 7]),
     op(.averagePool2d(kernel: [3, 3], stride: [2, 2], padding: [1, 1]), [2, 3, 8, 7]),
-    op(.adaptiveAveragePool2d(out: [1, 1]), [2, 3, 5, 7], " to one"),
-    op(.adaptiveAveragePool2d(out: [2, 3]), [2, 3, 8, 6], " evenly"),
+    op(.adaptiveAveragePool2d(out: [1, 1]), [2, 3, 5, 7], note: " to one"),
+    op(.adaptiveAveragePool2d(out: [2, 3]), [2, 3, 8, 6], note: " evenly"),
     op(.softmax(dim: 1, isLog: false), [2, 5, 3]), op(.softmax(dim: 2, isLog: true), [2, 5, 3]),
   ]
   static let views: [Case] = [
-    op(.reshape([-1, 6]), [4, 2, 3]), op(.reshape([-1, 3, 2]), [4, 2, 3], " open"), op(.flatten(from: 1, to: 2), [4, 2, 3]),
-    op(.flatten(from: 0, to: 1), [4, 2, 3], " batch"), op(.flatten(from: 2, to: 3), [4, 2, 3, 5], " last"),
-    op(.flatten(from: 1, to: 2), [4, 2, 3, 5], " inner"),
+    op(.reshape([-1, 6]), [4, 2, 3]), op(.reshape([-1, 3, 2]), [4, 2, 3], note: " open"), op(.flatten(from: 1, to: 2), [4, 2, 3]),
+    op(.flatten(from: 0, to: 1), [4, 2, 3], note: " batch"), op(.flatten(from: 2, to: 3), [4, 2, 3, 5], note: " last"),
+    op(.flatten(from: 1, to: 2), [4, 2, 3, 5], note: " inner"),
     Case("flatten before the batch", [4, 2, 3, 5]) { g in g.add(.flatten(from: 0, to: 1), [g.add(.permute([1, 2, 0, 3]), [0])])
     },
     op(.permute([2, 0, 1]), [4, 2, 3]), op(.expand([-1, 5, 3]), [4, 1, 3]),
     op(.unsqueeze(1), [4, 2]), op(.squeeze([1, 3]), [4, 1, 3, 1]), op(.slice(dim: 1, from: 1, to: 6, step: 2), [3, 7]),
-    op(.slice(dim: 2, from: 2, to: nil, step: 1), [3, 1, 7], " to the end"), op(.select(dim: 1, index: 2), [4, 3, 2]),
+    op(.slice(dim: 2, from: 2, to: nil, step: 1), [3, 1, 7], note: " to the end"), op(.select(dim: 1, index: 2), [4, 3, 2]),
     Case("cat", [2, 3]) { g in g.add(.cat(dim: 1), [0, g.add(.unary(.neg), [0]), 0]) },
-    op(.sum(dims: [1, 2], keepDims: true), [2, 3, 4]), op(.sum(dims: [2], keepDims: false), [2, 3, 4], " without dim"),
-    op(.sum(dims: [1], keepDims: false), [2, 3], .i32, " of integers"),
-    op(.cast(.i32), [2, 3]), op(.cast(.f64), [2, 3], " to f64"), op(.clamp(low: -0.5, high: 1), [2, 3]),
-    op(.clamp(low: -.infinity, high: 1), [2, 3], " above"), op(.clamp(low: 0, high: .infinity), [2, 3], " below"),
+    op(.sum(dims: [1, 2], keepDims: true), [2, 3, 4]), op(.sum(dims: [2], keepDims: false), [2, 3, 4], note: " without dim"),
+    op(.sum(dims: [1], keepDims: false), [2, 3], .i32, note: " of integers"),
+    op(.cast(.i32), [2, 3]), op(.cast(.f64), [2, 3], note: " to f64"), op(.clamp(low: -0.5, high: 1), [2, 3]),
+    op(.clamp(low: -.infinity, high: 1), [2, 3], note: " above"), op(.clamp(low: 0, high: .infinity), [2, 3], note: " below"),
     Case("the input itself", [2, 3]) { _ in 0 },
     Case("a constant", [2, 3]) { g in try weight(&g, "w", [3]) },
     Case("names that are taken", [2, 3]) { g in

@@ -25,14 +25,17 @@ local function names_and_values(net)
   return names, values
 end
 
---- Makes the averages: average = decay average + (1 - decay) parameter at each update, the first update taking the parameters as
--- they are (Polyak and Juditsky 1992; as PyTorch's AveragedModel with get_ema_multi_avg_fn). Options: decay (0.999), and
+--- Makes the averages: average = decay average + (1 - decay) parameter at each update, the first update taking the parameters
+-- as they are (Polyak and Juditsky 1992; as PyTorch's AveragedModel with get_ema_multi_avg_fn). Options: decay (0.999), and
 -- warmup (false): a decay of at most (1 + n) / (10 + n) at update n, so that early parameters do not stay for long.
+---@name optim.ema(net, opts)
 local function new(net, opts)
   local o = { decay = 0.999, warmup = false }
   for key, value in pairs(opts or {}) do
     if o[key] == nil then fail(("ema: unknown option '%s'; options are: decay, warmup"):format(tostring(key))) end
-    if type(value) ~= type(o[key]) then fail(("ema: option '%s' must be a %s, got %s"):format(key, type(o[key]), type(value))) end
+    if type(value) ~= type(o[key]) then
+      fail(("ema: option '%s' must be a %s, got %s"):format(key, type(o[key]), type(value)))
+    end
     o[key] = value
   end
   if not (o.decay >= 0 and o.decay <= 1) then fail(("ema: decay must be 0 to 1, got %s"):format(o.decay)) end

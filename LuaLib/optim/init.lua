@@ -5,7 +5,8 @@
 --
 -- Parameters may come in groups with options of their own; `opt.groups` is a list of them, to read and to change:
 --
---   local opt = optim.sgd({ { params = body:parameters(), lr = 1e-3 }, { params = head:parameters() } }, { lr = 0.1, momentum = 0.9 })
+--   local groups = { { params = body:parameters(), lr = 1e-3 }, { params = head:parameters() } }
+--   local opt = optim.sgd(groups, { lr = 0.1, momentum = 0.9 })
 local internals = require "_tensor"
 local optimizer = require "optim.optimizer"
 
@@ -51,11 +52,13 @@ optim.rmsprop = optimizer.define("rmsprop", {
     if group.momentum ~= 0 then names[#names + 1] = "velocity" end
     return names
   end,
-  apply = function(group, s) internals.rmsprop_group(group.params, s.step, s.square, s.mean or {}, s.velocity or {}, group) end,
+  apply = function(group, s)
+    internals.rmsprop_group(group.params, s.step, s.square, s.mean or {}, s.velocity or {}, group)
+  end,
 })
 
---- Adagrad (Duchi, Hazan and Singer 2011): {lr = 1e-2, lr_decay = 0, eps = 1e-10, weight_decay = 0, initial_accumulator_value = 0}.
--- The gradient is divided by the root of the sum of all its squares so far.
+--- Adagrad (Duchi, Hazan and Singer 2011): {lr = 1e-2, lr_decay = 0, eps = 1e-10, weight_decay = 0,
+-- initial_accumulator_value = 0}. The gradient is divided by the root of the sum of all its squares so far.
 ---@name optim.adagrad(parameters, opts)
 optim.adagrad = optimizer.define("adagrad", {
   lr = 1e-2, lr_decay = 0.0, eps = 1e-10, weight_decay = 0.0, initial_accumulator_value = 0.0,

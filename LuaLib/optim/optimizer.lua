@@ -68,15 +68,15 @@ local function groups_of(name, parameters, base)
   return groups
 end
 
---- Makes a kind of optimizer: `apply(self, group, states)` moves a group, `slots` names its state tensors (a list, or a function
--- of the group), `check(where, group)` refuses options that do not go together, `first` gives the value a state tensor starts with.
+-- Makes a kind of optimizer: `apply(group, states)` moves a group, `slots` names its state tensors (a list, or a function of
+-- the group), `check(where, group)` refuses options that do not go together, `first(group)` is what a state tensor starts with (0).
 function optimizer.define(name, defaults, kind)
   return function(parameters, opts)
     local base = options(name, opts, defaults)
     local self = setmetatable({
       type = name, kind = kind, groups = groups_of(name, parameters, base), parameters = {}, steps = 0, slots = {},
     }, Optimizer)
-    local where = {}   -- a tensor is a key by identity of its handle; the same handle twice is what happens in practice
+    local where = {}
     for g, group in ipairs(self.groups) do
       if kind.check then kind.check(name, group) end
       for i, p in ipairs(group.params) do
@@ -149,8 +149,6 @@ end
 --- Forgets all gradients.
 function Optimizer:zero_grad() internals.forget_gradients(self.parameters) end
 
-local function same_for_saving(key) return key ~= "params" end
-
 --- Everything needed to go on: plain data, and tensors by name ("3.m" is m of the third parameter).
 -- `groups` has the options of each group and, in `params`, the numbers of its parameters.
 function Optimizer:state_dict()
@@ -161,7 +159,7 @@ function Optimizer:state_dict()
   for g, group in ipairs(self.groups) do
     local saved = { params = {} }
     for key, value in pairs(group) do
-      if same_for_saving(key) then saved[key] = value end
+      if key ~= "params" then saved[key] = value end
     end
     for i in ipairs(group.params) do saved.params[i] = first + i end
     first = first + #group.params
@@ -170,8 +168,7 @@ function Optimizer:state_dict()
   return { type = self.type, steps = self.steps, lr = self.lr, groups = groups, tensors = tensors }
 end
 
--- Takes over the options of saved groups; all is checked before anything is changed.
-local function load_groups(self, saved)
+local function check_groups(self, saved)
   if #saved ~= #self.groups then
     fail(("optim: the state has %d groups of parameters, this optimizer %d"):format(#saved, #self.groups), "STATE_MISMATCH")
   end
@@ -181,37 +178,48 @@ local function load_groups(self, saved)
         "STATE_MISMATCH")
     end
   end
-  for g, group in ipairs(self.groups) do
-    for key, value in pairs(saved[g]) do
-      if same_for_saving(key) then group[key] = value end
-    end
-  end
 end
 
---- Goes on from a state_dict of the same type, groups and parameters, exactly where it was; options come from it too, as in PyTorch.
-function Optimizer:load_state_dict(state)
-  if type(state) ~= "table" or state.type ~= self.type then
-    fail(("optim: a state of %s does not fit %s"):format(tostring(type(state) == "table" and state.type), self.type))
-  end
+-- The state tensors of a saved state as a list of {parameter number, name, tensor}; nothing is changed yet.
+local function check_tensors(self, tensors)
   local found, has_steps = {}, false
-  for key, value in pairs(state.tensors) do
+  for key, value in pairs(tensors) do
     local i, name = tostring(key):match "^(%d+)%.(.+)$"
     i = math.tointeger(i)
     if not i or not self.parameters[i] then
       fail("optim: the state names parameter " .. tostring(key) .. ", which is not there", "STATE_MISMATCH")
     end
-    local p, shape = self.parameters[i], table.concat(value:shape(), ", ")
-    local wanted = name == "step" and "" or table.concat(p:shape(), ", ")
+    local shape = table.concat(value:shape(), ", ")
+    local wanted = name == "step" and "" or table.concat(self.parameters[i]:shape(), ", ")
     if shape ~= wanted then
       fail(("optim: %s of the state has shape (%s), parameter %d needs (%s)"):format(key, shape, i, wanted), "STATE_MISMATCH")
     end
     has_steps = has_steps or name == "step"
     found[#found + 1] = { i, name, value }
   end
-  if state.groups then load_groups(self, state.groups) else self.lr = state.lr end
+  return found, has_steps
+end
+
+--- Goes on from a state_dict of the same type, groups and parameters, exactly where it was. Options come from it too, as in
+-- PyTorch.
+function Optimizer:load_state_dict(state)
+  if type(state) ~= "table" or state.type ~= self.type then
+    fail(("optim: a state of %s does not fit %s"):format(tostring(type(state) == "table" and state.type), self.type))
+  end
+  if state.groups then check_groups(self, state.groups) end
+  local found, has_steps = check_tensors(self, state.tensors)
+  if state.groups then
+    for g, group in ipairs(self.groups) do
+      for key, value in pairs(state.groups[g]) do
+        if key ~= "params" then group[key] = value end
+      end
+    end
+  else
+    self.lr = state.lr
+  end
   self.steps, self.slots, self.lists = state.steps, {}, nil
   for _, entry in ipairs(found) do slot(self, self.groups[1], entry[1], entry[2]):copy_(entry[3]) end
-  if not has_steps then   -- states of before 0.2: one count for all
+  if not has_steps then   -- a state of before there were groups: one count for all
     for i in pairs(self.slots) do slot(self, self.groups[1], i, "step"):fill_(state.steps) end
   end
   return self

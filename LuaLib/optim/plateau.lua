@@ -13,27 +13,33 @@ local defaults = {
 }
 
 local function one_of(name, value, a, b)
-  if value ~= a and value ~= b then fail(("plateau: option '%s' must be \"%s\" or \"%s\", got \"%s\""):format(name, a, b, value)) end
+  if value ~= a and value ~= b then
+    fail(("plateau: option '%s' must be \"%s\" or \"%s\", got \"%s\""):format(name, a, b, value))
+  end
 end
 
---- lr times factor (0.1), but not below min_lr (0), after more than `patience` (10) metrics in a row that were not better than the
--- best so far. mode: "min" (a loss) or "max" (an accuracy); better by threshold (1e-4), a part of the best or, with
--- threshold_mode = "abs", as it is. For cooldown (0) metrics after a change none counts as bad; changes below eps (1e-8) are not made.
+--- lr times factor (0.1), but not below min_lr (0), after more than `patience` (10) metrics in a row that were not better than
+-- the best so far. mode: "min" (a loss) or "max" (an accuracy). Better means by threshold (1e-4): a part of the best, or with
+-- threshold_mode = "abs" as it is. For cooldown (0) metrics after a change none counts as bad; changes below eps (1e-8) are not
+-- made.
+---@name optim.plateau(opt, opts)
 local function new(opt, opts)
   if type(opt) ~= "table" or type(opt.groups) ~= "table" then fail "a schedule needs an optimizer" end
   local self = { type = "plateau", opt = opt, count = 0, bad = 0, waiting = 0 }
   for key, value in pairs(defaults) do self[key] = value end
   for key, value in pairs(opts or {}) do
     if defaults[key] == nil then
-      fail(("plateau: unknown option '%s'; options are: cooldown, eps, factor, min_lr, mode, patience, threshold, threshold_mode"):format(
-        tostring(key)))
+      local known = "cooldown, eps, factor, min_lr, mode, patience, threshold, threshold_mode"
+      fail(("plateau: unknown option '%s'; options are: %s"):format(tostring(key), known))
     end
     if type(value) ~= type(defaults[key]) then
       fail(("plateau: option '%s' must be a %s, got %s"):format(key, type(defaults[key]), type(value)))
     end
     self[key] = value
   end
-  if not (self.factor > 0 and self.factor < 1) then fail(("plateau: option 'factor' must be between 0 and 1, got %s"):format(self.factor)) end
+  if not (self.factor > 0 and self.factor < 1) then
+    fail(("plateau: option 'factor' must be between 0 and 1, got %s"):format(self.factor))
+  end
   one_of("mode", self.mode, "min", "max")
   one_of("threshold_mode", self.threshold_mode, "rel", "abs")
   return setmetatable(self, Plateau)
@@ -83,7 +89,8 @@ function Plateau:load_state_dict(state)
     fail(("optim: a state of %s does not fit the schedule plateau"):format(tostring(type(state) == "table" and state.type)))
   end
   if #state.rates ~= #self.opt.groups then
-    fail(("optim: the state has rates of %d groups, the optimizer has %d"):format(#state.rates, #self.opt.groups), "STATE_MISMATCH")
+    fail(("optim: the state has rates of %d groups, the optimizer has %d"):format(#state.rates, #self.opt.groups),
+      "STATE_MISMATCH")
   end
   self.count, self.best, self.bad, self.waiting = state.count, state.best, state.bad, state.waiting
   for i, group in ipairs(self.opt.groups) do group.lr = state.rates[i] end

@@ -1,6 +1,6 @@
--- Schedules of the learning rate. `sched:step()` after each `opt:step()`; `opt.lr` (of each group: `opt.groups[i].lr`) is what the
--- next step uses. Formulas as PyTorch's schedulers of the same purpose. A schedule works from the rates that the optimizer had
--- before any schedule (or that were set by hand since), so several can be made for one optimizer and put in a sequence.
+-- Schedules of the learning rate. `sched:step()` after each `opt:step()`; `opt.lr` (`opt.groups[i].lr` of each group) is what
+-- the next step uses. Formulas as PyTorch's schedulers of the same purpose. A schedule works from the rates that the optimizer
+-- had before any schedule (or that were set by hand since): several can be made for one optimizer and put in a sequence.
 local schedule = {}
 
 local Schedule = {}
@@ -28,7 +28,7 @@ local function check(name, opts, known, needed)
 end
 
 local function positive(name, o, key)
-  if not (o[key] >= 1) then fail(("%s: option '%s' must be at least 1, got %s"):format(name, key, o[key])) end
+  if o[key] < 1 or o[key] ~= o[key] then fail(("%s: option '%s' must be at least 1, got %s"):format(name, key, o[key])) end
 end
 
 local function groups_of(opt)
@@ -72,14 +72,15 @@ function Schedule:state_dict() return { type = self.type, count = self.count, ba
 
 local function check_state(self, state)
   if type(state) ~= "table" or state.type and state.type ~= self.type then
-    fail(("optim: a state of %s does not fit the schedule %s"):format(tostring(type(state) == "table" and state.type), self.type))
+    local given = type(state) == "table" and state.type or type(state)
+    fail(("optim: a state of %s does not fit the schedule %s"):format(tostring(given), self.type))
   end
 end
 
 --- Goes on from a state_dict of a schedule that was made in the same way; the optimizer gets its rates.
 function Schedule:load_state_dict(state)
   check_state(self, state)
-  local given = state.bases or { state.base }   -- before there were groups: one base
+  local given = state.bases or { state.base }   -- of before there were groups
   if #given ~= #self.bases then
     fail(("optim: the state has rates of %d groups, the optimizer has %d"):format(#given, #self.bases), "STATE_MISMATCH")
   end
@@ -103,7 +104,9 @@ end
 function schedule.multi_step(opt, opts)
   local o = check("multi_step", opts, { milestones = "table", gamma = "number" }, { "milestones" })
   for i, milestone in ipairs(o.milestones) do
-    if type(milestone) ~= "number" then fail(("multi_step: milestone %d must be a number, got %s"):format(i, type(milestone))) end
+    if type(milestone) ~= "number" then
+      fail(("multi_step: milestone %d must be a number, got %s"):format(i, type(milestone)))
+    end
   end
   return make("multi_step", opt, function(base, count)
     local passed = 0
@@ -136,15 +139,18 @@ function schedule.cosine(opt, opts)
   end)
 end
 
---- Up to max_lr over the first part (pct_start, 0.3) of `steps` and down to almost nothing (Smith and Topin 2017). Options: max_lr
--- (a number, or a list with one for each group), div_factor (25): the first rate is max_lr / div_factor, final_div_factor (1e4):
--- the last is that of the first divided by it, anneal ("cosine" or "linear").
+--- Up to max_lr over the first part (pct_start, 0.3) of `steps` and down to almost nothing (Smith and Topin 2017). Options:
+-- max_lr (a number, or a list with one for each group), div_factor (25; the first rate is max_lr / div_factor),
+-- final_div_factor (1e4; the last rate is the first divided by it), anneal ("cosine" or "linear").
 function schedule.one_cycle(opt, opts)
   local o = check("one_cycle", opts, {
-    max_lr = "any", steps = "number", pct_start = "number", div_factor = "number", final_div_factor = "number", anneal = "string",
+    max_lr = "any", steps = "number", pct_start = "number", div_factor = "number", final_div_factor = "number",
+    anneal = "string",
   }, { "max_lr", "steps" })
   local between = ({ cosine = cosine_between, linear = line_between })[o.anneal or "cosine"]
-  if not between then fail(("one_cycle: option 'anneal' must be \"cosine\" or \"linear\", got \"%s\""):format(o.anneal)) end
+  if not between then
+    fail(("one_cycle: option 'anneal' must be \"cosine\" or \"linear\", got \"%s\""):format(o.anneal))
+  end
   local peaks = {}
   for i in ipairs(groups_of(opt)) do
     peaks[i] = type(o.max_lr) == "table" and o.max_lr[i] or o.max_lr
@@ -157,7 +163,8 @@ function schedule.one_cycle(opt, opts)
     local peak = peaks[number]
     local first = peak / (o.div_factor or 25)
     if count <= turn then return between(first, peak, turn > 0 and count / turn or 1) end
-    return between(peak, first / (o.final_div_factor or 1e4), math.min(1, (count - turn) / math.max(1, o.steps - 1 - turn)))
+    local part = math.min(1, (count - turn) / math.max(1, o.steps - 1 - turn))
+    return between(peak, first / (o.final_div_factor or 1e4), part)
   end)
 end
 
@@ -192,7 +199,8 @@ end
 function Sequence:load_state_dict(state)
   check_state(self, state)
   if #state.schedules ~= #self.schedules then
-    fail(("optim: the state has %d schedules in sequence, here are %d"):format(#state.schedules, #self.schedules), "STATE_MISMATCH")
+    fail(("optim: the state has %d schedules in sequence, here are %d"):format(#state.schedules, #self.schedules),
+      "STATE_MISMATCH")
   end
   for i, sched in ipairs(self.schedules) do sched:load_state_dict(state.schedules[i]) end
   self.count = state.count
@@ -200,16 +208,20 @@ function Sequence:load_state_dict(state)
   return self
 end
 
---- Schedules of one optimizer one after the other: the next takes over, from its own beginning, when the number of steps reaches
--- the next of `milestones` (PyTorch's SequentialLR). A linear warm-up before a cosine:
+--- Schedules of one optimizer one after the other: the next takes over, from its own beginning, when the number of steps
+-- reaches the next of `milestones` (PyTorch's SequentialLR). A linear warm-up before a cosine:
 --
 --   optim.sequence({ optim.warmup(opt, { steps = 100 }), optim.cosine(opt, { steps = 900 }) }, { milestones = { 100 } })
 function schedule.sequence(schedules, opts)
   local o = check("sequence", opts, { milestones = "table" }, { "milestones" })
   if type(schedules) ~= "table" or #schedules == 0 then fail "sequence: a list of schedules is needed" end
   for i, sched in ipairs(schedules) do
-    if type(sched) ~= "table" or not sched.apply then fail(("sequence: element %d is no schedule that counts steps"):format(i)) end
-    if sched.opt ~= schedules[1].opt then fail(("sequence: schedule %d is of another optimizer than the first"):format(i)) end
+    if type(sched) ~= "table" or not sched.apply then
+      fail(("sequence: element %d is no schedule that counts steps"):format(i))
+    end
+    if sched.opt ~= schedules[1].opt then
+      fail(("sequence: schedule %d is of another optimizer than the first"):format(i))
+    end
   end
   if #o.milestones ~= #schedules - 1 then
     fail(("sequence: %d schedules need %d milestones, got %d"):format(#schedules, #schedules - 1, #o.milestones))

@@ -26,6 +26,7 @@ local nn = {
   lambda = container.lambda,
   from_graph = container.from_graph,
   gradcheck = require "nn.gradcheck",
+  find_nan = require "nn.find_nan",
   -- losses; targets of cross_entropy and nll are class ids from 0
   cross_entropy = tensor.cross_entropy,
   nll = tensor.nll,

@@ -69,7 +69,7 @@ local function groups_of(name, parameters, base)
 end
 
 -- Makes a kind of optimizer: `apply(group, states)` moves a group, `slots` names its state tensors (a list, or a function of
--- the group), `check(where, group)` refuses options that do not go together, `first(group)` is what a state tensor starts with (0).
+-- the group), `check(where, group)` refuses options that do not go together, `first(group)` is what a state starts with (0).
 function optimizer.define(name, defaults, kind)
   return function(parameters, opts)
     local base = options(name, opts, defaults)

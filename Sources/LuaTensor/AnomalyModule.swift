@@ -7,7 +7,7 @@ extension TensorFaces {
   static let watching: [Fn] = [
     Fn(
       "detect_anomaly", "fun(body: function, opts?: {infinities?: boolean}): any",
-      "Runs body and gives its results; the first op whose result, or whose gradient in backward, holds NaN or an infinity (unless infinities = false) is an error that names it. Slow: for looking."
+      "Runs body and gives its results; the first op whose result, or whose gradient in backward, holds NaN or an infinity (unless infinities = false) is an error that names it (of plain arithmetic only where it has gradients). Slow: for looking."
     ) { call in
       let body = try call.function(1)
       let infinities = try call.options(2).boolean("infinities") ?? true

@@ -28,6 +28,7 @@ local nn = {
   from_graph = container.from_graph,
   gradcheck = require "nn.gradcheck",
   explain = graph.explain,
+  find_nan = require "nn.find_nan",
   -- losses; targets of cross_entropy and nll are class ids from 0
   cross_entropy = tensor.cross_entropy,
   nll = tensor.nll,

@@ -6,10 +6,11 @@ import Tensors
 /// `require "tensor"`: making tensors, functions of several tensors, random numbers, exchange.
 package enum TensorFaces {
   package static let module = Module(
-    "tensor", "N-dimensional arrays with gradients.", making + random + joining + networks + exchange, types: [Tensor.luaType])
+    "tensor", "N-dimensional arrays with gradients.", making + random + joining + networks + exchange + foreign + watching, types: [Tensor.luaType])
   /// For LuaLib's nn and optim only.
-  package static let internals = Module("_tensor", "Fused steps for optimizers, the state of random numbers, and tracing.", steps + graphs,
-    types: [LuaGraph.luaType, LuaCompiledNetwork.luaType])
+  package static let internals = Module(
+    "_tensor", "Fused steps for optimizers, the state of random numbers, and tracing.",
+    steps + groupSteps + layerNames + graphs, types: [LuaGraph.luaType, LuaCompiledNetwork.luaType])
   /// What `Script` registers.
   package static let entries = [ModuleEntry("tensor", module), ModuleEntry("_tensor", internals)]
 
@@ -303,33 +304,6 @@ package enum TensorFaces {
   ]
 
   private static let steps: [Fn] = [
-    Fn(
-      "adam_step",
-      "fun(p: Tensor, m: Tensor, v: Tensor, step: integer, opts: {lr: number, beta1: number, beta2: number, eps: number, weight_decay: number, decoupled: boolean})",
-      "One step of Adam or AdamW on a parameter, in place."
-    ) { call in
-      let o = try call.options(5)
-      try call.tensor(1).adamStep(
-        AdamOptions(
-          lr: o.number("lr") ?? 1e-3, beta1: o.number("beta1") ?? 0.9, beta2: o.number("beta2") ?? 0.999,
-          epsilon: o.number("eps") ?? 1e-8, weightDecay: o.number("weight_decay") ?? 0,
-          decoupled: o.boolean("decoupled") ?? false),
-        step: call.integer(4), m: call.tensor(2), v: call.tensor(3))
-      return 0
-    },
-    Fn(
-      "sgd_step",
-      "fun(p: Tensor, velocity: Tensor?, first: boolean, opts: {lr: number, momentum: number, dampening: number, weight_decay: number, nesterov: boolean})",
-      "One step of SGD on a parameter, in place."
-    ) { call in
-      let o = try call.options(4)
-      try call.tensor(1).sgdStep(
-        SGDOptions(
-          lr: o.number("lr") ?? 1e-3, momentum: o.number("momentum") ?? 0, dampening: o.number("dampening") ?? 0,
-          weightDecay: o.number("weight_decay") ?? 0, nesterov: o.boolean("nesterov") ?? false),
-        first: call.boolean(3), velocity: call.optionalTensor(2))
-      return 0
-    },
     Fn(
       "clip_grad_norm", "fun(parameters: Tensor[], most: number): number",
       "Scales gradients to a joint length of at most most; gives the length before."

@@ -8,6 +8,8 @@ package enum SafeTensors {
   private static let names: [(DType, String)] = [
     (.bool, "BOOL"), (.u8, "U8"), (.i32, "I32"), (.i64, "I64"), (.f32, "F32"), (.f64, "F64"),
   ]
+  /// 16-bit floats are read as f32 and never written.
+  private static let halves = ["F16", "BF16"]
   /// The format's own limit on the header.
   private static let headerLimit = 100_000_000
 
@@ -45,7 +47,7 @@ package enum SafeTensors {
     return out.bytes
   }
 
-  /// The tensors of a file, by order of their data; each is a copy.
+  /// The tensors of a file, by order of their data; each is a copy. F16 and BF16 become f32, which holds them exactly.
   /// - Throws: `CORRUPT_DATA` naming what does not fit: sizes, overlaps, gaps, types.
   package static func decode(_ bytes: UnsafeRawBufferPointer) throws(Failure) -> [(name: String, tensor: Tensor)] {
     var reader = ByteReader(bytes, what: "safetensors")
@@ -62,7 +64,7 @@ package enum SafeTensors {
       throw Failure(.corruptData, "safetensors: the header is not JSON: \(error.message)")
     }
     guard let members = header.objectValue else { throw Failure(.corruptData, "safetensors: the header is not an object") }
-    var entries: [(name: String, type: DType, shape: [Int], begin: Int, end: Int)] = []
+    var entries: [(name: String, type: DType, half: String?, shape: [Int], begin: Int, end: Int)] = []
     for (name, value) in members where name != "__metadata__" {
       entries.append(try entry(name, value, dataBytes: data.count))
     }
@@ -81,7 +83,14 @@ package enum SafeTensors {
     var out: [(name: String, tensor: Tensor)] = []
     for e in entries {
       let tensor = try Tensor.empty(e.shape, e.type, op: "safetensors")
-      if e.end > e.begin, let base = data.baseAddress {
+      if let half = e.half, tensor.count > 0, let base = data.baseAddress {
+        let out = tensor.pointer.assumingMemoryBound(to: Float.self)
+        if half == "F16" {
+          Kernels.widenHalf(tensor.count, from: base + e.begin, into: out)
+        } else {
+          Kernels.widenBrain(tensor.count, from: base + e.begin, into: out)
+        }
+      } else if e.end > e.begin, let base = data.baseAddress {
         tensor.pointer.copyMemory(from: base + e.begin, byteCount: e.end - e.begin)
         if e.type == .bool {  // only 0 and 1 are bools
           let p = tensor.pointer.assumingMemoryBound(to: UInt8.self)
@@ -97,15 +106,16 @@ package enum SafeTensors {
 
   private static func entry(
     _ name: String, _ value: JSONValue, dataBytes: Int
-  ) throws(Failure) -> (name: String, type: DType, shape: [Int], begin: Int, end: Int) {
+  ) throws(Failure) -> (name: String, type: DType, half: String?, shape: [Int], begin: Int, end: Int) {
     guard let object = value.objectValue, let typeName = object["dtype"]?.stringValue,
       let extents = object["shape"]?.arrayValue, let offsets = object["data_offsets"]?.arrayValue, offsets.count == 2
     else {
       throw Failure(.corruptData, "safetensors: tensor '\(name)' needs dtype, shape and two data_offsets")
     }
-    guard let type = names.first(where: { $0.1 == typeName })?.0 else {
-      throw Failure(
-        .unsupported, "safetensors: tensor '\(name)' has type \(typeName); known: \(names.map(\.1).joined(separator: ", "))")
+    let half = halves.first { $0 == typeName }
+    guard let type = half == nil ? names.first(where: { $0.1 == typeName })?.0 : .f32 else {
+      let known = (names.map(\.1) + halves).joined(separator: ", ")
+      throw Failure(.unsupported, "safetensors: tensor '\(name)' has type \(typeName); known: \(known)")
     }
     func size(_ v: JSONValue) throws(Failure) -> Int {
       guard let i = v.intValue, i >= 0 else {
@@ -122,11 +132,11 @@ package enum SafeTensors {
     } catch {
       throw Failure(.corruptData, "safetensors: tensor '\(name)': \(error.message)")
     }
-    guard begin <= end, end <= dataBytes, end - begin == count * type.size else {
+    guard begin <= end, end <= dataBytes, end - begin == count * (half == nil ? type.size : 2) else {
       throw Failure(
         .corruptData,
-        "safetensors: tensor '\(name)' of shape \(Shape.text(shape)) \(type) cannot be bytes \(begin)..<\(end) of \(dataBytes)")
+        "safetensors: tensor '\(name)' of shape \(Shape.text(shape)) \(half ?? type.description) cannot be bytes \(begin)..<\(end) of \(dataBytes)")
     }
-    return (name, type, shape, begin, end)
+    return (name, type, half, shape, begin, end)
   }
 }

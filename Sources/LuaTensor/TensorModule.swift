@@ -6,7 +6,7 @@ import Tensors
 /// `require "tensor"`: making tensors, functions of several tensors, random numbers, exchange.
 package enum TensorFaces {
   package static let module = Module(
-    "tensor", "N-dimensional arrays with gradients.", making + random + joining + networks + exchange, types: [Tensor.luaType])
+    "tensor", "N-dimensional arrays with gradients.", making + random + joining + networks + layers + losses + exchange, types: [Tensor.luaType])
   /// For LuaLib's nn and optim only.
   package static let internals = Module("_tensor", "Fused steps for optimizers, and the state of random numbers.", steps)
   /// What `Script` registers.
@@ -235,26 +235,6 @@ package enum TensorFaces {
     Fn("embedding", "fun(weight: Tensor, ids: Tensor): Tensor", "The rows of weight at ids (from 0).") { call in
       try call.push(Tensor.embedding(call.tensor(1), call.tensor(2)))
     },
-    Fn(
-      "cross_entropy",
-      "fun(logits: Tensor, targets: Tensor, opts?: {reduction?: string, weight?: Tensor, label_smoothing?: number}): Tensor",
-      "Cross entropy of logits (rows, classes) against class ids (rows) from 0."
-    ) { call in
-      let o = try call.options(3)
-      return try call.push(
-        Tensor.crossEntropy(
-          call.tensor(1), call.tensor(2), weight: o.object("weight", as: Tensor.self),
-          smoothing: o.number("label_smoothing") ?? 0, reduction: o.reduction()))
-    },
-    Fn(
-      "nll", "fun(logp: Tensor, targets: Tensor, opts?: {reduction?: string, weight?: Tensor}): Tensor",
-      "Minus the log-probability of each target."
-    ) {
-      call in
-      let o = try call.options(3)
-      return try call.push(
-        Tensor.nll(call.tensor(1), call.tensor(2), weight: o.object("weight", as: Tensor.self), reduction: o.reduction()))
-    },
     Fn("mse", "fun(x: Tensor, y: Tensor, " + lossOptions, "Squared differences.") { call in
       try call.push(Tensor.mse(call.tensor(1), call.tensor(2), reduction: call.options(3).reduction()))
     },
@@ -269,10 +249,6 @@ package enum TensorFaces {
       let o = try call.options(3)
       return try call.push(
         Tensor.huber(call.tensor(1), call.tensor(2), delta: o.number("delta") ?? 1, reduction: o.reduction()))
-    },
-    Fn("bce_with_logits", "fun(x: Tensor, y: Tensor, " + lossOptions, "Binary cross entropy of logits against probabilities.") {
-      call in
-      try call.push(Tensor.bceWithLogits(call.tensor(1), call.tensor(2), reduction: call.options(3).reduction()))
     },
   ]
 

@@ -13,7 +13,7 @@ extension Tensor {
 }
 
 enum LuaTensorMethods {
-  static let all: [Fn] = elementwise + comparisons + inPlace + reductions + shapes + picking + linear + values
+  static let all: [Fn] = elementwise + comparisons + inPlace + reductions + shapes + picking + linear + more + values
 
   private static func binary(_ name: String, _ op: BinaryOp, _ doc: String) -> Fn {
     Fn(name, "fun(self: Tensor, other: Tensor|number|boolean): Tensor", doc) { call in

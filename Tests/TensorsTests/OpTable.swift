@@ -5,6 +5,7 @@ import Tensors
 
 extension OpCase {
   static let all: [OpCase] = elementwise + reductions + matrices + images + normalization + losses + joins + views + steps
+    + layers + places
 
   private static let elementwise: [OpCase] = {
     let naive: [UnaryOp: @Sendable (Double) -> Double] = [

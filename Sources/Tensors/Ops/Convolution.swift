@@ -29,7 +29,7 @@ extension Tensor {
     else {
       throw Failure(.invalidArgument, "conv2d: stride, dilation and groups must be 1 to 2^20 - 1 and padding 0 to 2^20 - 1")
     }
-    guard x.shape[1] == weight.shape[1] * o.groups, weight.shape[0] % o.groups == 0, weight.shape[2] > 0, weight.shape[3] > 0
+    guard weight.shape[1] < 1 << 40, x.shape[1] == weight.shape[1] * o.groups, weight.shape[0] % o.groups == 0, weight.shape[2] > 0, weight.shape[3] > 0
     else {
       throw Failure(
         .shapeMismatch,

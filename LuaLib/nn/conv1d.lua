@@ -27,7 +27,8 @@ local conv1d = module.define("conv1d", {
   end,
 })
 
---- Convolution over lines (N, C, L). Options: stride (1), padding (0, or "same"), dilation (1), groups (1), bias (true), padding_mode ("zeros", or "reflect", "replicate", "circular").
+--- Convolution over lines (N, C, L). Options: stride (1), padding (0, or "same"), dilation (1), groups (1), bias (true),
+-- padding_mode ("zeros", or "reflect", "replicate", "circular").
 return function(in_channels, out_channels, kernel, opts)
   local o = module.options("conv1d", opts,
     { stride = true, padding = true, dilation = true, groups = true, bias = true, padding_mode = true })

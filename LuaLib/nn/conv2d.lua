@@ -34,7 +34,8 @@ local conv2d = module.define("conv2d", {
   fuses = { relu = true, maxpool2d = true },
 })
 
---- Convolution over images (N, C, H, W). kernel: a number or {h, w}. Options: stride (1), padding (0, or "same"), dilation (1), groups (1), bias (true), padding_mode ("zeros", or "reflect", "replicate", "circular").
+--- Convolution over images (N, C, H, W). kernel: a number or {h, w}. Options: stride (1), padding (0, or "same"), dilation
+-- (1), groups (1), bias (true), padding_mode ("zeros", or "reflect", "replicate", "circular").
 return function(in_channels, out_channels, kernel, opts)
   local o = module.options("conv2d", opts,
     { stride = true, padding = true, dilation = true, groups = true, bias = true, padding_mode = true })

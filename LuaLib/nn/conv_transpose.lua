@@ -1,5 +1,6 @@
 -- Transposed convolution: images or lines made larger. x (N, in, H, W) -> (N, out, H', W'),
--- H' = (H - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1; weight (in, out / groups, kernel height, kernel width),
+-- H' = (H - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1; weight (in, out / groups, kernel height,
+-- kernel width),
 -- bias (out). Numbers, or {h, w} for images.
 local tensor = require "tensor"
 local module = require "nn.module"
@@ -24,7 +25,8 @@ local function layer(name, op, read)
       end
       self:add_parameter("weight", init.kaiming(shape, fan_in))
       if c.bias then self:add_parameter("bias", init.kaiming({ c.out_channels }, fan_in)) end
-      self.opts = { stride = c.stride, padding = c.padding, output_padding = c.output_padding, dilation = c.dilation, groups = c.groups }
+      self.opts = { stride = c.stride, padding = c.padding, output_padding = c.output_padding, dilation = c.dilation,
+        groups = c.groups }
     end,
     forward = function(self, x) return op(x, self.weight, rawget(self, "bias"), self.opts) end,
   })
@@ -40,7 +42,8 @@ local function layer(name, op, read)
   end
 end
 
---- Transposed convolution over lines (N, C, L) and images (N, C, H, W). Options: stride (1), padding (0), output_padding (0, less than the stride), dilation (1), groups (1), bias (true).
+--- Transposed convolution over lines (N, C, L) and images (N, C, H, W). Options: stride (1), padding (0), output_padding (0,
+-- less than the stride), dilation (1), groups (1), bias (true).
 ---@name nn.conv_transpose1d(in_channels, out_channels, kernel, opts)
 ---@name nn.conv_transpose2d(in_channels, out_channels, kernel, opts)
 conv_transpose.conv_transpose1d = layer("conv_transpose1d", tensor.conv_transpose1d, module.count)

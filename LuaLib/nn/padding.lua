@@ -22,7 +22,9 @@ function padding.amounts(where, given, kernel, stride, dilation)
     if given == "same" then
       local total = dilation[d] * (kernel[d] - 1)
       if stride[d] ~= 1 then fail(where .. ": padding 'same' needs stride 1") end
-      if total % 2 ~= 0 then fail(where .. ": padding 'same' needs an odd kernel, or an even dilation; pad with nn.pad before") end
+      if total % 2 ~= 0 then
+        fail(where .. ": padding 'same' needs an odd kernel, or an even dilation; pad with nn.pad before")
+      end
       out[d] = total // 2
     else
       local amount = given or 0
@@ -46,7 +48,9 @@ end
 
 local function list(where, given)
   if type(given) ~= "table" then
-    if math.type(given) ~= "integer" then fail(where .. ": padding must be a whole number or a list, got " .. tostring(given)) end
+    if math.type(given) ~= "integer" then
+      fail(where .. ": padding must be a whole number or a list, got " .. tostring(given))
+    end
     return given
   end
   if #given == 0 or #given % 2 ~= 0 then fail(where .. ": padding is a list of pairs: { left, right, top, bottom }") end
@@ -71,7 +75,8 @@ local pad = module.define("pad", {
 
 local layers = {}
 
---- Positions added around: a number for all dims after (batch, channels), or { left, right, top, bottom } from the last dim on. Options: mode ("constant", or "reflect", "replicate", "circular"), value (0).
+--- Positions added around: a number for all dims after (batch, channels), or { left, right, top, bottom } from the last dim
+-- on. Options: mode ("constant", or "reflect", "replicate", "circular"), value (0).
 ---@name nn.pad(padding, opts)
 function layers.pad(amounts, opts)
   local o = module.options("pad", opts, { mode = true, value = true })
@@ -87,7 +92,9 @@ end
 ---@name nn.reflection_pad(padding)
 ---@name nn.replication_pad(padding)
 ---@name nn.circular_pad(padding)
-for name, mode in pairs { zero_pad = "constant", reflection_pad = "reflect", replication_pad = "replicate", circular_pad = "circular" } do
+for name, mode in pairs {
+  zero_pad = "constant", reflection_pad = "reflect", replication_pad = "replicate", circular_pad = "circular",
+} do
   layers[name] = function(amounts) return pad.new { padding = list(name, amounts), mode = mode, value = 0 } end
 end
 

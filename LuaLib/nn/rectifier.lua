@@ -35,10 +35,13 @@ local prelu = module.define("prelu", {
   build = function(self, c) self:add_parameter("weight", tensor.full({ c.features }, c.value)) end,
   forward = function(self, x) return tensor.prelu(x, self.weight) end,
 })
---- x above 0, else weight x with a trained weight: one, or one for each of `features` channels. Options: value (0.25), the first one.
+--- x above 0, else weight x with a trained weight: one, or one for each of `features` channels. Options: value (0.25), the
+-- first one.
 function rectifier.prelu(features, opts)
   local o = module.options("prelu", opts, { value = true })
-  return prelu.new { features = module.count("prelu", "features", features or 1), value = number("prelu", "value", o.value or 0.25) }
+  return prelu.new {
+    features = module.count("prelu", "features", features or 1), value = number("prelu", "value", o.value or 0.25),
+  }
 end
 
 local identity = module.define("identity", { forward = function(_, x) return x end })

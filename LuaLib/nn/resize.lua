@@ -8,7 +8,8 @@ local upsample = module.define("upsample", {
   forward = function(self, x) return tensor.upsample(x, self.config) end,
 })
 
---- Images (N, C, H, W) or lines (N, C, L) `scale` times as large (number or {h, w}), or of the option `size`: nn.upsample(2), nn.upsample(nil, { size = {64, 64} }). Options: mode ("nearest", or "bilinear", "linear"), align_corners (false), size.
+--- Images (N, C, H, W) or lines (N, C, L) `scale` times as large (number or {h, w}), or of the option `size`: nn.upsample(2),
+-- nn.upsample(nil, { size = {64, 64} }). Options: mode ("nearest", or "bilinear", "linear"), align_corners (false), size.
 function resize.upsample(scale, opts)
   local o = module.options("upsample", opts, { mode = true, align_corners = true, size = true })
   if (scale == nil) == (o.size == nil) then fail "upsample: either a scale or the option size is needed" end

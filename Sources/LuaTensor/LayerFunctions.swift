@@ -58,7 +58,8 @@ extension TensorFaces {
       return try call.push(try call.tensor(1).averagePool1d(kernel: kernel, stride: stride, padding: padding))
     },
     Fn(
-      "adaptive_avg_pool1d", "fun(x: Tensor, opts: {size: integer}): Tensor", "Means over windows so that the length becomes size."
+      "adaptive_avg_pool1d", "fun(x: Tensor, opts: {size: integer}): Tensor",
+      "Means over windows so that the length becomes size."
     ) { call in
       guard let size = try call.options(2).integer("size") else { throw call.bad(2, "the option 'size' is needed") }
       return try call.push(try call.tensor(1).adaptiveAveragePool1d(size: size))
@@ -146,7 +147,8 @@ extension TensorFaces {
       let (a, b) = (try call.tensor(1), try call.tensor(2))
       guard a.rank == 3, b.rank == 3, a.shape[0] == b.shape[0] else {
         throw Failure(
-          .shapeMismatch, "bmm: shapes \(Shape.text(a.shape)) and \(Shape.text(b.shape)) must be two stacks of as many matrices")
+          .shapeMismatch, "bmm: shapes \(Shape.text(a.shape)) and \(Shape.text(b.shape)) must be two stacks of as many matrices"
+        )
       }
       return try call.push(Tensor.matmul(a, b))
     },

@@ -40,7 +40,8 @@ extension LuaTensorMethods {
       try call.push(try call.tensor(1).tiled(call.shape(2)))
     },
     Fn(
-      "repeat_interleave", "fun(self: Tensor, times: integer, dim: integer): Tensor", "Each position of a dim several times in a row."
+      "repeat_interleave", "fun(self: Tensor, times: integer, dim: integer): Tensor",
+      "Each position of a dim several times in a row."
     ) { call in
       try call.push(try call.tensor(1).interleaved(call.integer(2), call.dim(3)))
     },
@@ -55,7 +56,8 @@ extension LuaTensorMethods {
     Fn("tril", "fun(self: Tensor, diagonal?: integer): Tensor", "The last two dims up to a diagonal (0), 0 above it.") { call in
       try call.push(try call.tensor(1).triangle(lower: true, call.optionalInteger(2) ?? 0))
     },
-    Fn("triu", "fun(self: Tensor, diagonal?: integer): Tensor", "The last two dims from a diagonal (0) on, 0 below it.") { call in
+    Fn("triu", "fun(self: Tensor, diagonal?: integer): Tensor", "The last two dims from a diagonal (0) on, 0 below it.") {
+      call in
       try call.push(try call.tensor(1).triangle(lower: false, call.optionalInteger(2) ?? 0))
     },
     Fn(
@@ -74,7 +76,9 @@ extension LuaTensorMethods {
       let source = try call.objectIfPresent(4, as: Tensor.self) ?? call.operand(4, like: t).cast(t.dtype)
       return try call.push(t.scattered(axis, call.positions(3, extent: t.shape[axis]), source))
     },
-    Fn("chunk", "fun(self: Tensor, count: integer, dim?: integer): Tensor[]", "At most count pieces of one size along a dim (1).") {
+    Fn(
+      "chunk", "fun(self: Tensor, count: integer, dim?: integer): Tensor[]", "At most count pieces of one size along a dim (1)."
+    ) {
       call in
       let t = try call.tensor(1)
       let axis = try Shape.axis(call.optionalDim(3) ?? 0, rank: t.rank, op: "chunk")
@@ -113,7 +117,8 @@ extension LuaTensorMethods {
       try call.push(try call.tensor(1).amax(largest: true, call.dims(2), keepDims: call.options(3).boolean("keepdim") ?? false))
     },
     Fn("amin", signature, "The smallest over all elements or dims; ties share the gradient.") { call in
-      try call.push(try call.tensor(1).amax(largest: false, call.dims(2), keepDims: call.options(3).boolean("keepdim") ?? false))
+      try call.push(
+        try call.tensor(1).amax(largest: false, call.dims(2), keepDims: call.options(3).boolean("keepdim") ?? false))
     },
     Fn("logsumexp", signature, "log(sum(e^x)) over all elements or dims.") { call in
       try call.push(try call.tensor(1).logsumexp(call.dims(2), keepDims: call.options(3).boolean("keepdim") ?? false))

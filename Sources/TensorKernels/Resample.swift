@@ -45,7 +45,8 @@ private func taps(_ s: ResampleShape, rows: Bool, into out: UnsafeMutablePointer
 
 extension Kernels {
   /// y (planes, OH, OW) from x (planes, H, W); no extent is 0.
-  package static func resample(_ type: DType, _ s: ResampleShape, x: UnsafeRawPointer, y: UnsafeMutableRawPointer) throws(Failure)
+  package static func resample(_ type: DType, _ s: ResampleShape, x: UnsafeRawPointer, y: UnsafeMutableRawPointer)
+    throws(Failure)
   {
     if type == .f32 {
       try resampleForward(s, typed(x, Float.self), typed(y))

@@ -46,6 +46,29 @@ extension OpCase {
       return f(inside.map { x.at([at[0], at[1], $0]) }, Double(k))
     }
   }
+  /// Windows of which the last may hang over the edge: f(values inside, size with padding but without what hangs over).
+  private static func hanging(_ x: Array, _ a: Attributes, _ f: ([Double], Double) -> Double) -> Array {
+    let (k, s, p) = (a.ints("kernel") ?? [], a.ints("stride") ?? [], a.ints("padding") ?? [])
+    let extents = Swift.Array(x.shape[2...])
+    let counts = (0..<2).map { d -> Int in
+      let n = Int((Double(extents[d] + 2 * p[d] - k[d]) / Double(s[d])).rounded(.up)) + 1
+      return (n - 1) * s[d] >= extents[d] + p[d] ? n - 1 : n
+    }
+    let shape: [Int] = Swift.Array(x.shape[..<2]) + counts
+    return Array(shape) { at in
+      var insides: [[Int]] = []
+      var area = 1
+      for d in 0..<2 {
+        let first: Int = at[d + 2] * s[d] - p[d]
+        let end: Int = min(first + k[d], extents[d] + p[d])
+        area *= end - first
+        insides.append((first..<end).filter { $0 >= 0 && $0 < extents[d] })
+      }
+      var values: [Double] = []
+      for r in insides[0] { for c in insides[1] { values.append(x.at([at[0], at[1], r, c])) } }
+      return f(values, Double(area))
+    }
+  }
   private static func adaptive(_ x: Array, _ size: [Int], _ f: ([Double]) -> Double) -> Array {
     let lead = Swift.Array(x.shape.dropLast(size.count))
     return Array(lead + size) { at in
@@ -117,6 +140,22 @@ extension OpCase {
     },
     OpCase("avg_pool1d", naive: { x, a in pooled(x[0], a) { $0.reduce(0, +) / $1 } }) { x, a in
       [try x[0].averagePool1d(kernel: a.int("kernel") ?? 1, stride: a.int("stride") ?? 1, padding: a.int("padding") ?? 0)]
+    },
+    OpCase("max_pool2d_ceil", naive: { x, a in hanging(x[0], a) { v, _ in v.max() ?? .nan } }) { x, a in
+      [
+        try x[0].maxPool2d(
+          kernel: a.pair("kernel", 1), stride: a.pair("stride", 1), padding: a.pair("padding", 0), ceil: true)
+      ]
+    },
+    OpCase(
+      "avg_pool2d_ceil",
+      naive: { x, a in hanging(x[0], a) { $0.reduce(0, +) / (a.bool("counts") ? $1 : Double($0.count)) } }
+    ) { x, a in
+      [
+        try x[0].averagePool2d(
+          kernel: a.pair("kernel", 1), stride: a.pair("stride", 1), padding: a.pair("padding", 0), ceil: true,
+          countsPadding: a.bool("counts"))
+      ]
     },
     OpCase("adaptive_avg_pool1d", naive: { x, a in adaptive(x[0], [a.int("size") ?? 1], mean) }) { x, a in
       [try x[0].adaptiveAveragePool1d(size: a.int("size") ?? 1)]
@@ -212,7 +251,10 @@ extension OpCase {
         }
       }
     ) { x, a in
-      [try x[0].padded(a.ints("amounts") ?? [], mode: PadMode(rawValue: text(a, "mode")) ?? .constant, value: a.double("value"))]
+      [
+        try x[0].padded(
+          a.ints("amounts") ?? [], mode: PadMode(rawValue: text(a, "mode")) ?? .constant, value: a.double("value"))
+      ]
     },
   ]
 

@@ -64,6 +64,27 @@ extension OpCase {
     OpCase("scatter_value", naive: { x, a in scatter(x[0], x[1], a.int("dim") ?? 0) { _ in a.double("value") } }) { x, a in
       [try x[0].scattered(a.int("dim") ?? 0, x[1], Tensor.scalar(a.double("value"), x[0].dtype))]
     },
+    OpCase(
+      "gather_part",
+      naive: { x, a in
+        let dim = a.int("dim") ?? 0
+        return Array(x[1].shape) { at in x[0].at(at.indices.map { $0 == dim ? Int(x[1].at(at)) : at[$0] }) }
+      }
+    ) { x, a in [try x[0].gatheredPart(a.int("dim") ?? 0, x[1])] },
+    OpCase(
+      "normalize",
+      naive: { x, a in
+        lines(x[0], a.int("dim") ?? 0) { line in line.map { $0 / length(line) } }
+      }
+    ) { x, a in [try x[0].unitVectors(a.int("dim") ?? 0)] },
+    OpCase(
+      "cosine_similarity",
+      naive: { x, a in
+        let dim = a.int("dim") ?? 0
+        let (p, q) = (lines(x[0], dim) { l in l.map { $0 / length(l) } }, lines(x[1], dim) { l in l.map { $0 / length(l) } })
+        return fold(Array(p.shape, zip(p.values, q.values).map { $0 * $1 }), [dim], keep: false) { $0.reduce(0, +) }
+      }
+    ) { x, a in [try Tensor.cosineSimilarity(x[0], x[1], a.int("dim") ?? 0)] },
     OpCase("amax", naive: { x, a in fold(x[0], a.ints("dims"), keep: a.bool("keep")) { $0.max() ?? .nan } }) { x, a in
       [try x[0].amax(largest: true, a.ints("dims"), keepDims: a.bool("keep"))]
     },
@@ -81,6 +102,7 @@ extension OpCase {
     ) { x, a in [try x[0].logsumexp(a.ints("dims"), keepDims: a.bool("keep"))] },
   ]
 
+  private static func length(_ v: [Double]) -> Double { v.reduce(0) { $0 + $1 * $1 }.squareRoot() }
   private static func triangle(_ x: Array, _ isKept: (Int, Int) -> Bool) -> Array {
     Array(x.shape) { at in isKept(at[at.count - 2], at[at.count - 1]) ? x.at(at) : 0 }
   }
@@ -110,7 +132,8 @@ extension OpCase {
     equation = inputs.map { String($0) }.joined()
     let out =
       sides.count > 1
-      ? spelled(String(sides[1]), open.max() ?? 0) : Set(equation).filter { c in equation.filter { $0 == c }.count == 1 }.sorted()
+      ? spelled(String(sides[1]), open.max() ?? 0)
+      : Set(equation).filter { c in equation.filter { $0 == c }.count == 1 }.sorted()
     var extents: [Character: Int] = [:]
     for (term, t) in zip(inputs, x) { for (c, n) in zip(term, t.shape) { extents[c] = max(extents[c] ?? 1, n) } }
     let summed = Set(equation).subtracting(out).sorted()

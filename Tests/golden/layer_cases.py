@@ -136,3 +136,15 @@ def add(case, f, pos, ints, bools):
                 case("amin", [f(*shape)], lambda a: a.amin(every, keepdim=keep), dims=dims, keep=keep)
                 case("logsumexp", [f(*shape)], lambda a: a.logsumexp(every, keepdim=keep), dims=dims, keep=keep)
     case("logsumexp", [torch.tensor([[1000.0, 1001.0], [-1000.0, -1001.0]])], lambda a: a.logsumexp(1), dims=[1], keep=False)
+
+    # further settings
+    for x, k, s, p in (((2, 2, 5, 6), [2, 2], [2, 2], [0, 0]), ((1, 2, 7, 8), [3, 2], [2, 3], [1, 1]), ((1, 1, 6, 5), [3, 3], [3, 2], [0, 1])):
+        at = dict(kernel=k, stride=s, padding=p)
+        case("max_pool2d_ceil", [f(*x)], lambda a: F.max_pool2d(a, k, s, p, ceil_mode=True), **at)
+        for counts in (True, False):
+            case("avg_pool2d_ceil", [f(*x)], lambda a: F.avg_pool2d(a, k, s, p, ceil_mode=True, count_include_pad=counts), counts=counts, **at)
+    case("gather_part", [f(3, 4), ints(0, 4, 2, 3)], lambda t, i: t.gather(1, i), dim=1)
+    case("gather_part", [f(3, 4, 2), ints(0, 3, 5, 2, 1)], lambda t, i: t.gather(0, i), dim=0)
+    for x, dim in (((3, 4), 1), ((2, 3, 2), 0)):
+        case("normalize", [f(*x)], lambda a: F.normalize(a, dim=dim), dim=dim)
+        case("cosine_similarity", [f(*x), f(*x)], lambda a, b: F.cosine_similarity(a, b, dim=dim), dim=dim)

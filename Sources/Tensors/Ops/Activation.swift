@@ -26,7 +26,8 @@ extension Tensor {
         "prelu: weight \(weight.dtype) \(Shape.text(weight.shape)) does not fit input \(x.dtype) \(Shape.text(x.shape)): "
           + "(1) or one number per channel is needed")
     }
-    let slopes = weight.count == 1 ? weight : try weight.reshaped([weight.count] + [Int](repeating: 1, count: max(0, x.rank - 2)))
+    let slopes =
+      weight.count == 1 ? weight : try weight.reshaped([weight.count] + [Int](repeating: 1, count: max(0, x.rank - 2)))
     let isPositive = try compare(.gt, x, scalar(0, x.dtype))
     return try select(isPositive, x, x.mul(weight.count == 1 ? weight.reshaped([]) : slopes))
   }

@@ -126,7 +126,9 @@ extension Tensor {
   }
 
   /// Binary cross entropy of probabilities x against y: -(y log x + (1 - y) log(1 - x)), logarithms held above -100.
-  package static func bce(_ x: Tensor, _ y: Tensor, weight: Tensor? = nil, reduction: Reduction = .mean) throws(Failure) -> Tensor {
+  package static func bce(_ x: Tensor, _ y: Tensor, weight: Tensor? = nil, reduction: Reduction = .mean) throws(Failure)
+    -> Tensor
+  {
     let op = "bce"
     try needOneShape(op, x, y)
     guard x.dtype == y.dtype else {
@@ -187,7 +189,9 @@ extension Tensor {
   }
 
   /// d^2 / (2 beta) for d = |x - y| below beta, else d - beta / 2: huber by beta. With beta 0, l1.
-  package static func smoothL1(_ x: Tensor, _ y: Tensor, beta: Double = 1, reduction: Reduction = .mean) throws(Failure) -> Tensor {
+  package static func smoothL1(_ x: Tensor, _ y: Tensor, beta: Double = 1, reduction: Reduction = .mean) throws(Failure)
+    -> Tensor
+  {
     try needOneShape("smooth_l1", x, y)
     guard beta >= 0, beta.isFinite else {
       throw Failure(.invalidArgument, "smooth_l1: beta must be at least 0, not \(beta)")

@@ -56,7 +56,8 @@ extension Tensor {
     guard o.outputPadding.0 < o.stride.0, o.outputPadding.1 < o.stride.1 else {
       throw Failure(
         .invalidArgument,
-        "\(op): output_padding \(o.outputPadding.0), \(o.outputPadding.1) must be less than the stride \(o.stride.0), \(o.stride.1)")
+        "\(op): output_padding \(o.outputPadding.0), \(o.outputPadding.1) must be less than the stride \(o.stride.0), \(o.stride.1)"
+      )
     }
     guard x.shape[1] == weight.shape[0], x.shape[1] % o.groups == 0, weight.shape[2] > 0, weight.shape[3] > 0 else {
       throw Failure(
@@ -70,7 +71,8 @@ extension Tensor {
     let channels = weight.shape[1] * o.groups
     if let bias, bias.shape != [channels] {
       throw Failure(
-        .shapeMismatch, "\(op): bias \(Shape.text(bias.shape)) does not fit weight \(Shape.text(weight.shape)) in \(o.groups) groups")
+        .shapeMismatch,
+        "\(op): bias \(Shape.text(bias.shape)) does not fit weight \(Shape.text(weight.shape)) in \(o.groups) groups")
     }
     let (kh, kw) = (weight.shape[2], weight.shape[3])
     let h = (x.shape[2] - 1) * o.stride.0 - 2 * o.padding.0 + o.dilation.0 * (kh - 1) + o.outputPadding.0 + 1

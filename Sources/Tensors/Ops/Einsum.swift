@@ -94,7 +94,8 @@ private struct EinsumPlan {
       let hasRest = named < letters.count
       guard hasRest ? named <= operand.rank : named == operand.rank else {
         throw Failure(
-          .shapeMismatch, "einsum: term \(i + 1), '\(term)', does not fit shape \(Shape.text(operand.shape)) of \(operand.rank) dims")
+          .shapeMismatch,
+          "einsum: term \(i + 1), '\(term)', does not fit shape \(Shape.text(operand.shape)) of \(operand.rank) dims")
       }
       let open = operand.rank - named
       if hasRest { rest = max(rest, open) }
@@ -104,7 +105,8 @@ private struct EinsumPlan {
         guard known == extent || known == 1 || extent == 1 else {
           throw Failure(
             .shapeMismatch,
-            "einsum: term \(i + 1), '\(term)', of shape \(Shape.text(operand.shape)) has extent \(extent) where another has \(known)")
+            "einsum: term \(i + 1), '\(term)', of shape \(Shape.text(operand.shape)) has extent \(extent) where another has \(known)"
+          )
         }
         extents[label] = known == 1 ? extent : known
       }
@@ -115,7 +117,9 @@ private struct EinsumPlan {
       let letters = try EinsumPlan.letters(sides[1], wrong)
       result = letters.flatMap { $0 >= 0 ? [$0] : restLabels }
       guard Set(result).count == result.count else { throw wrong("names a dim of the result twice") }
-      for label in letters where label >= 0 && extents[label] == nil { throw wrong("has a letter on the right that is not on the left") }
+      for label in letters where label >= 0 && extents[label] == nil {
+        throw wrong("has a letter on the right that is not on the left")
+      }
     } else {
       let all = terms.flatMap { $0 }.filter { $0 < EinsumPlan.firstOfRest }
       result = restLabels + Set(all).filter { letter in all.filter { $0 == letter }.count == 1 }.sorted()
@@ -128,7 +132,9 @@ private struct EinsumPlan {
     var left = term.utf8[...]
     while let byte = left.first {
       if byte == UInt8(ascii: ".") {
-        guard left.prefix(3).elementsEqual("...".utf8), !out.contains(-1) else { throw wrong("has dots that are not one '...'") }
+        guard left.prefix(3).elementsEqual("...".utf8), !out.contains(-1) else {
+          throw wrong("has dots that are not one '...'")
+        }
         out.append(-1)
         left = left.dropFirst(3)
       } else {
@@ -153,7 +159,8 @@ private struct EinsumPlan {
       }
       guard out.tensor.shape[at] == out.tensor.shape[second] else {
         throw Failure(
-          .shapeMismatch, "einsum: a letter stands for extents \(out.tensor.shape[at]) and \(out.tensor.shape[second]) of tensor \(i + 1)")
+          .shapeMismatch,
+          "einsum: a letter stands for extents \(out.tensor.shape[at]) and \(out.tensor.shape[second]) of tensor \(i + 1)")
       }
       let label = out.labels[at]
       out.tensor = try out.tensor.diagonal(0, at, second)

@@ -12,7 +12,8 @@ extension Tensor {
     guard amounts.count % 2 == 0, amounts.count / 2 <= rank else {
       throw Failure(
         .invalidArgument,
-        "pad: pairs (before, after) are needed for at most the \(rank) dims of \(Shape.text(shape)), got \(amounts.count) numbers")
+        "pad: pairs (before, after) are needed for at most the \(rank) dims of \(Shape.text(shape)), got \(amounts.count) numbers"
+      )
     }
     guard amounts.allSatisfy({ abs($0.clamped) < 1 << 31 }) else {
       throw Failure(.invalidArgument, "pad: amounts must be below 2^31")

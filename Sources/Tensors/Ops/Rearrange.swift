@@ -86,7 +86,8 @@ extension Tensor {
     guard try Shape.broadcast(shape, mask.shape, op: "masked_fill") == shape, value.count == 1 else {
       throw Failure(
         .shapeMismatch,
-        "masked_fill: mask \(Shape.text(mask.shape)) does not fit \(Shape.text(shape)), or value \(Shape.text(value.shape)) is not one")
+        "masked_fill: mask \(Shape.text(mask.shape)) does not fit \(Shape.text(shape)), or value \(Shape.text(value.shape)) is not one"
+      )
     }
     return try Tensor.select(mask, value.reshaped([]).cast(dtype), self)
   }
@@ -123,5 +124,17 @@ extension Tensor {
         needs[1] ? try g.gathered(axis, saved[0]) : nil,
       ]
     }
+  }
+
+  /// `gathered` by positions that have fewer of the other dims than this: their first ones are taken, as in PyTorch.
+  package func gatheredPart(_ dim: Int, _ index: Tensor) throws(Failure) -> Tensor {
+    let axis = try Shape.axis(dim, rank: rank, op: "gather")
+    var part = self
+    if index.rank == rank {
+      for d in shape.indices where d != axis && index.shape[d] < shape[d] {
+        part = try part.narrowed(d, from: 0, length: index.shape[d])
+      }
+    }
+    return try part.gathered(axis, index)
   }
 }

@@ -12,7 +12,8 @@ extension Tensor {
     try needFloat(op)
     guard rank == 3 || rank == 4 else {
       throw Failure(
-        .shapeMismatch, "\(op): input \(Shape.text(shape)) must be (batch, channels, height, width) or (batch, channels, length)")
+        .shapeMismatch,
+        "\(op): input \(Shape.text(shape)) must be (batch, channels, height, width) or (batch, channels, length)")
     }
     guard linear || !alignsCorners else {
       throw Failure(.invalidArgument, "\(op): align_corners is for mode 'bilinear' and 'linear' only")
@@ -31,7 +32,8 @@ extension Tensor {
       let wanted = size.map { Double($0[d]) } ?? (Double(extent) * (scale?[d] ?? 1)).rounded(.down)
       guard wanted >= 1, wanted < 0x1p31 else {
         throw Failure(
-          .invalidArgument, "\(op): the size of dim \(d + 3) must be 1 to 2^31 - 1, not \(wanted), for input \(Shape.text(shape))")
+          .invalidArgument,
+          "\(op): the size of dim \(d + 3) must be 1 to 2^31 - 1, not \(wanted), for input \(Shape.text(shape))")
       }
       target.append(Int(wanted))
       if alignsCorners {

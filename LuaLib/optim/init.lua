@@ -1,113 +1,24 @@
--- Optimizers and schedules. A step is one fused kernel per parameter.
+-- Optimizers, schedules, and what goes with them. A step is one call for all parameters of a group, each a fused kernel.
 --
 --   local opt = optim.adam(net:parameters(), { lr = 1e-3 })
 --   opt:zero_grad(); loss:backward(); opt:step()
+--
+-- Parameters may come in groups with options of their own; `opt.groups` is a list of them, to read and to change:
+--
+--   local groups = { { params = body:parameters(), lr = 1e-3 }, { params = head:parameters() } }
+--   local opt = optim.sgd(groups, { lr = 0.1, momentum = 0.9 })
 local internals = require "_tensor"
-local tensor = require "tensor"
-local schedule = require "optim.schedule"
+local optimizer = require "optim.optimizer"
 
-local optim = {}
-
-local Optimizer = {}
-Optimizer.__index = Optimizer
-Optimizer.__name = "Optimizer"
-
-local function options(name, given, defaults)
-  local out = {}
-  for key, value in pairs(defaults) do out[key] = value end
-  for key, value in pairs(given or {}) do
-    if defaults[key] == nil then
-      local names = {}
-      for known in pairs(defaults) do names[#names + 1] = known end
-      table.sort(names)
-      fail(("%s: unknown option '%s'; options are: %s"):format(name, tostring(key), table.concat(names, ", ")))
-    end
-    if type(value) ~= type(defaults[key]) then
-      fail(("%s: option '%s' must be a %s, got %s"):format(name, key, type(defaults[key]), type(value)))
-    end
-    out[key] = value
-  end
-  if not (out.lr >= 0 and out.lr < math.huge) then
-    fail(("%s: lr must be a finite number that is not negative, got %s"):format(name, out.lr))
-  end
-  return out
-end
-
-local function make(name, parameters, opts, apply)
-  if type(parameters) ~= "table" or #parameters == 0 then
-    fail(name .. ": a list of parameters is needed, as net:parameters() gives")
-  end
-  for i, p in ipairs(parameters) do
-    if not tensor.is_tensor(p) then fail(("%s: parameter %d must be a Tensor, got %s"):format(name, i, type(p))) end
-    if not p.requires_grad then fail(("%s: parameter %d does not require a gradient"):format(name, i)) end
-  end
-  return setmetatable({
-    type = name, parameters = parameters, lr = opts.lr, options = opts, apply = apply, steps = 0, slots = {},
-  }, Optimizer)
-end
-
--- State tensors of parameter i, made when first needed.
-function Optimizer:slot(i, name)
-  local slots = self.slots[i]
-  if not slots then
-    slots = {}
-    self.slots[i] = slots
-  end
-  if not slots[name] then
-    local p = self.parameters[i]
-    slots[name] = tensor.zeros(p:shape(), { dtype = p:dtype() })
-  end
-  return slots[name]
-end
-
---- Moves every parameter that has a gradient.
-function Optimizer:step()
-  self.steps = self.steps + 1
-  self.options.lr = self.lr
-  for i, p in ipairs(self.parameters) do
-    if p.grad then self:apply(i, p) end
-  end
-end
-
---- Forgets all gradients.
-function Optimizer:zero_grad()
-  for _, p in ipairs(self.parameters) do p:zero_grad() end
-end
-
---- Everything needed to go on: numbers, and tensors by name.
-function Optimizer:state_dict()
-  local tensors = {}
-  for i, slots in pairs(self.slots) do
-    for name, value in pairs(slots) do tensors[i .. "." .. name] = value end
-  end
-  return { type = self.type, steps = self.steps, lr = self.lr, tensors = tensors }
-end
-
---- Goes on from a state_dict of the same type and parameters.
-function Optimizer:load_state_dict(state)
-  if state.type ~= self.type then fail(("optim: a state of %s does not fit %s"):format(tostring(state.type), self.type)) end
-  self.steps, self.lr, self.slots = state.steps, state.lr, {}
-  for key, value in pairs(state.tensors) do
-    local i, name = key:match "^(%d+)%.(.+)$"
-    i = math.tointeger(i)
-    if not i or not self.parameters[i] then
-      fail("optim: the state names parameter " .. tostring(key) .. ", which is not there")
-    end
-    self:slot(i, name):copy_(value)
-  end
-  return self
-end
+local optim = { ema = require "optim.ema" }
 
 local function adam(name, decoupled)
-  local function apply(self, i, p)
-    internals.adam_step(p, self:slot(i, "m"), self:slot(i, "v"), self.steps, self.options)
-  end
-  return function(parameters, opts)
-    local defaults = { lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = decoupled and 0.01 or 0.0 }
-    local o = options(name, opts, defaults)
-    o.decoupled = decoupled
-    return make(name, parameters, o, apply)
-  end
+  return optimizer.define(name, {
+    lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = decoupled and 0.01 or 0.0,
+  }, {
+    slots = { "m", "v" },
+    apply = function(group, s) internals.adam_group(group.params, s.step, s.m, s.v, group, decoupled) end,
+  })
 end
 
 --- Adam (Kingma and Ba 2015): {lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0}.
@@ -118,22 +29,51 @@ optim.adam = adam("adam", false)
 optim.adamw = adam("adamw", true)
 
 --- SGD: {lr = 1e-2, momentum = 0, dampening = 0, nesterov = false, weight_decay = 0}.
-function optim.sgd(parameters, opts)
-  local o = options("sgd", opts, { lr = 1e-2, momentum = 0.0, dampening = 0.0, nesterov = false, weight_decay = 0.0 })
-  if o.nesterov and (o.momentum <= 0 or o.dampening ~= 0) then fail "sgd: nesterov needs momentum and no dampening" end
-  return make("sgd", parameters, o, function(self, i, p)
-    local velocity, first = nil, false
-    if self.options.momentum ~= 0 then
-      first = not (self.slots[i] and self.slots[i].velocity)
-      velocity = self:slot(i, "velocity")
+---@name optim.sgd(parameters, opts)
+optim.sgd = optimizer.define("sgd", { lr = 1e-2, momentum = 0.0, dampening = 0.0, nesterov = false, weight_decay = 0.0 }, {
+  check = function(where, group)
+    if group.nesterov and (group.momentum <= 0 or group.dampening ~= 0) then
+      fail(where .. ": nesterov needs momentum and no dampening")
     end
-    internals.sgd_step(p, velocity, first, self.options)
-  end)
-end
+  end,
+  slots = function(group) return group.momentum ~= 0 and { "velocity" } or {} end,
+  apply = function(group, s) internals.sgd_group(group.params, s.step, s.velocity or {}, group) end,
+})
+
+--- RMSprop (Hinton 2012): {lr = 1e-2, alpha = 0.99, eps = 1e-8, weight_decay = 0, momentum = 0, centered = false}.
+-- The gradient is divided by the root of its running mean square; `centered` takes the running mean off first (Graves 2013).
+---@name optim.rmsprop(parameters, opts)
+optim.rmsprop = optimizer.define("rmsprop", {
+  lr = 1e-2, alpha = 0.99, eps = 1e-8, weight_decay = 0.0, momentum = 0.0, centered = false,
+}, {
+  slots = function(group)
+    local names = { "square" }
+    if group.centered then names[#names + 1] = "mean" end
+    if group.momentum ~= 0 then names[#names + 1] = "velocity" end
+    return names
+  end,
+  apply = function(group, s)
+    internals.rmsprop_group(group.params, s.step, s.square, s.mean or {}, s.velocity or {}, group)
+  end,
+})
+
+--- Adagrad (Duchi, Hazan and Singer 2011): {lr = 1e-2, lr_decay = 0, eps = 1e-10, weight_decay = 0,
+-- initial_accumulator_value = 0}. The gradient is divided by the root of the sum of all its squares so far.
+---@name optim.adagrad(parameters, opts)
+optim.adagrad = optimizer.define("adagrad", {
+  lr = 1e-2, lr_decay = 0.0, eps = 1e-10, weight_decay = 0.0, initial_accumulator_value = 0.0,
+}, {
+  slots = { "sum" },
+  first = function(group) return group.initial_accumulator_value end,
+  apply = function(group, s) internals.adagrad_group(group.params, s.step, s.sum, group) end,
+})
 
 --- Scales the gradients so that their joint length is at most `most`; gives the length before.
 function optim.clip_grad_norm(parameters, most) return internals.clip_grad_norm(parameters, most) end
 
-for name, value in pairs(schedule) do optim[name] = value end
+--- Cuts every element of the gradients to -most..most.
+function optim.clip_grad_value(parameters, most) internals.clip_grad_value(parameters, most) end
+
+for name, value in pairs(require "optim.schedule") do optim[name] = value end
 
 return optim

@@ -123,7 +123,10 @@ extension Call {
   }
 
   /// Pushes a tensor.
-  func push(_ tensor: Tensor) throws(Failure) -> Int32 { try push(object: tensor) }
+  func push(_ tensor: Tensor) throws(Failure) -> Int32 {
+    try Anomaly.check()
+    return try push(object: tensor)
+  }
 
   /// Pushes values and their positions, counted from 1.
   func push(_ found: (values: Tensor, positions: Tensor)) throws(Failure) -> Int32 {

@@ -153,15 +153,22 @@ extension GraphOp {
     case .cat(let dim): return try Tensor.cat(x, dim)
     case .sum(let dims, let keepDims): return try x[0].sum(dims, keepDims: keepDims)
     case .cast(let type): return try x[0].cast(type)
+    case .activation(let op, let slope): return try x[0].activated(op, slope: slope)
+    case .convTranspose2d(let options): return try Tensor.convTranspose2d(x[0], x[1], optional(2), options)
+    case .groupNorm(let groups, let epsilon):
+      return try Tensor.groupNorm(x[0], groups: groups, gamma: x[1], beta: x[2], epsilon: epsilon)
+    case .pad(let amounts, let mode, let value): return try x[0].padded(amounts, mode: mode, value: value)
+    case .upsample(let size, let scale, let linear, let alignsCorners):
+      return try x[0].upsampled(size: size, scale: scale, linear: linear, alignsCorners: alignsCorners)
     }
   }
 
   private var inputCount: ClosedRange<Int> {
     switch self {
-    case .conv2d, .linear: 2...3
+    case .conv2d, .linear, .convTranspose2d: 2...3
     case .matmul, .binary, .embedding: 2...2
     case .batchNorm: 5...5
-    case .layerNorm: 3...3
+    case .layerNorm, .groupNorm: 3...3
     case .cat: 1...Int.max
     default: 1...1
     }
@@ -194,6 +201,11 @@ extension GraphOp {
     case .cat: "cat"
     case .sum: "sum"
     case .cast: "cast"
+    case .activation(let op, _): op.rawValue
+    case .convTranspose2d: "conv_transpose2d"
+    case .groupNorm: "group_norm"
+    case .pad: "pad"
+    case .upsample: "upsample"
     }
   }
 }

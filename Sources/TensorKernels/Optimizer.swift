@@ -52,11 +52,7 @@ private func adamLoop<T: Real>(
 ) {
   let (b1, b2, eps, decay) = (T(o.beta1), T(o.beta2), T(o.epsilon), T(o.weightDecay))
   let (c1, c2) = (T(1 - o.beta1), T(1 - o.beta2))
-  var (power1, power2) = (1.0, 1.0)
-  for _ in 0..<min(step, 1_000_000) where power1 > 0 || power2 > 0 {
-    power1 *= o.beta1
-    power2 *= o.beta2
-  }
+  let (power1, power2) = (Double.power(o.beta1, Double(step)), Double.power(o.beta2, Double(step)))
   let stepSize = T(o.lr / (1 - power1))
   let root = T(1 / (1 - power2).squareRoot())
   let joins = !o.decoupled && o.weightDecay != 0

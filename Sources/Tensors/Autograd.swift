@@ -125,6 +125,7 @@ extension Tensor {
   /// Notes how this result came from `inputs`, when anybody wants to know. `saved` is given back to `backward`.
   func recorded(_ op: String, _ inputs: [Tensor], saving saved: [Tensor] = [], _ backward: @escaping Backward) -> Tensor {
     if let trace = Trace.current { trace.note(other: op) }
+    defer { if Anomaly.isOn { Anomaly.look(self, op, inputs) } }
     guard GradMode.isEnabled, inputs.contains(where: \.tracksGradient), dtype.isFloat else { return self }
     node = Node(op, inputs, saved: saved, backward: backward)
     return self
@@ -159,6 +160,7 @@ extension Tensor {
       for node in Tensor.reachable(from: root) {
         guard let gradient = gradients.removeValue(forKey: ObjectIdentifier(node)) else { continue }
         let results = try node.run(gradient)
+        if Anomaly.isOn { try Anomaly.check(node, gradient, results) }
         for (edge, result) in zip(node.edges, results) {
           guard let result else { continue }
           switch edge {

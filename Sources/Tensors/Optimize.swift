@@ -3,7 +3,7 @@ package import TensorKernels
 
 /// Fused optimizer steps on one parameter, in place; state tensors belong to the caller.
 extension Tensor {
-  private func checkState(_ op: String, _ states: [Tensor]) throws(Failure) -> Tensor? {
+  func checkState(_ op: String, _ states: [Tensor]) throws(Failure) -> Tensor? {
     guard let grad else { return nil }
     guard isContiguous, dtype.isFloat, grad.shape == shape, grad.dtype == dtype else {
       throw Failure(.shapeMismatch, "\(op): a parameter \(dtype) \(Shape.text(shape)) must be contiguous and fit its gradient")

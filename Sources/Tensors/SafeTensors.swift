@@ -1,5 +1,5 @@
 package import Core
-import TensorKernels
+package import TensorKernels
 
 /// The safetensors format: u64 little-endian header length, a JSON header
 /// `{"name":{"dtype":"F32","shape":[2,3],"data_offsets":[begin,end]},...,"__metadata__":{"k":"v"}}` padded with spaces to 8
@@ -8,13 +8,15 @@ package enum SafeTensors {
   private static let names: [(DType, String)] = [
     (.bool, "BOOL"), (.u8, "U8"), (.i32, "I32"), (.i64, "I64"), (.f32, "F32"), (.f64, "F64"),
   ]
+  /// Two-byte floats: read as f32, written when asked for.
+  private static let halves: [(HalfFormat, String)] = [(.f16, "F16"), (.bf16, "BF16")]
   /// The format's own limit on the header.
   private static let headerLimit = 100_000_000
 
-  /// The bytes of a file with `tensors` in the given order.
-  package static func encode(_ tensors: [(name: String, tensor: Tensor)], metadata: [(String, String)] = []) throws(Failure)
-    -> [UInt8]
-  {
+  /// The bytes of a file with `tensors` in the given order; with `half`, floats are rounded to that type.
+  package static func encode(
+    _ tensors: [(name: String, tensor: Tensor)], metadata: [(String, String)] = [], half: HalfFormat? = nil
+  ) throws(Failure) -> [UInt8] {
     var header = JSONObject()
     if !metadata.isEmpty {
       var object = JSONObject()
@@ -26,12 +28,14 @@ package enum SafeTensors {
       guard name != "__metadata__", header[name] == nil else {
         throw Failure(.invalidArgument, "safetensors: the name '\(name)' is used twice or reserved")
       }
-      let type = names.first { $0.0 == tensor.dtype }?.1 ?? ""
+      let isHalf = half != nil && tensor.dtype.isFloat
+      let type = isHalf ? halves.first { $0.0 == half }?.1 ?? "" : names.first { $0.0 == tensor.dtype }?.1 ?? ""
+      let bytes = isHalf ? tensor.count * 2 : tensor.byteCount
       header[name] = .object([
         "dtype": .string(type), "shape": .array(tensor.shape.map { .int(Int64($0)) }),
-        "data_offsets": .array([.int(Int64(offset)), .int(Int64(offset + tensor.byteCount))]),
+        "data_offsets": .array([.int(Int64(offset)), .int(Int64(offset + bytes))]),
       ])
-      offset += tensor.byteCount
+      offset += bytes
     }
     var text = JSONValue.object(header).utf8()
     while text.count % 8 != 0 { text.append(32) }
@@ -39,13 +43,19 @@ package enum SafeTensors {
     out.write(UInt64(text.count))
     out.write(text)
     for (_, tensor) in tensors {
+      if let half, tensor.dtype.isFloat {
+        let (source, narrow) = (try tensor.detached().cast(.f32).contiguous(), try Tensor.empty([tensor.count * 2], .u8))
+        Kernels.narrow(half, tensor.count, from: source.pointer, to: narrow.pointer)
+        out.write(UnsafeRawBufferPointer(start: narrow.pointer, count: narrow.byteCount))
+        continue
+      }
       let source = try tensor.detached().contiguous()
       out.write(UnsafeRawBufferPointer(start: source.pointer, count: source.byteCount))
     }
     return out.bytes
   }
 
-  /// The tensors of a file, by order of their data; each is a copy.
+  /// The tensors of a file, by order of their data; each is a copy, two-byte floats as f32.
   /// - Throws: `CORRUPT_DATA` naming what does not fit: sizes, overlaps, gaps, types.
   package static func decode(_ bytes: UnsafeRawBufferPointer) throws(Failure) -> [(name: String, tensor: Tensor)] {
     var reader = ByteReader(bytes, what: "safetensors")
@@ -62,7 +72,7 @@ package enum SafeTensors {
       throw Failure(.corruptData, "safetensors: the header is not JSON: \(error.message)")
     }
     guard let members = header.objectValue else { throw Failure(.corruptData, "safetensors: the header is not an object") }
-    var entries: [(name: String, type: DType, shape: [Int], begin: Int, end: Int)] = []
+    var entries: [(name: String, type: DType, half: HalfFormat?, shape: [Int], begin: Int, end: Int)] = []
     for (name, value) in members where name != "__metadata__" {
       entries.append(try entry(name, value, dataBytes: data.count))
     }
@@ -81,7 +91,9 @@ package enum SafeTensors {
     var out: [(name: String, tensor: Tensor)] = []
     for e in entries {
       let tensor = try Tensor.empty(e.shape, e.type, op: "safetensors")
-      if e.end > e.begin, let base = data.baseAddress {
+      if let half = e.half, e.end > e.begin, let base = data.baseAddress {
+        Kernels.widen(half, tensor.count, from: base + e.begin, to: tensor.pointer)
+      } else if e.end > e.begin, let base = data.baseAddress {
         tensor.pointer.copyMemory(from: base + e.begin, byteCount: e.end - e.begin)
         if e.type == .bool {  // only 0 and 1 are bools
           let p = tensor.pointer.assumingMemoryBound(to: UInt8.self)
@@ -97,15 +109,16 @@ package enum SafeTensors {
 
   private static func entry(
     _ name: String, _ value: JSONValue, dataBytes: Int
-  ) throws(Failure) -> (name: String, type: DType, shape: [Int], begin: Int, end: Int) {
+  ) throws(Failure) -> (name: String, type: DType, half: HalfFormat?, shape: [Int], begin: Int, end: Int) {
     guard let object = value.objectValue, let typeName = object["dtype"]?.stringValue,
       let extents = object["shape"]?.arrayValue, let offsets = object["data_offsets"]?.arrayValue, offsets.count == 2
     else {
       throw Failure(.corruptData, "safetensors: tensor '\(name)' needs dtype, shape and two data_offsets")
     }
-    guard let type = names.first(where: { $0.1 == typeName })?.0 else {
-      throw Failure(
-        .unsupported, "safetensors: tensor '\(name)' has type \(typeName); known: \(names.map(\.1).joined(separator: ", "))")
+    let half = halves.first(where: { $0.1 == typeName })?.0
+    guard let type = names.first(where: { $0.1 == typeName })?.0 ?? half.map({ _ in .f32 }) else {
+      let known = (names.map(\.1) + halves.map(\.1)).joined(separator: ", ")
+      throw Failure(.unsupported, "safetensors: tensor '\(name)' has type \(typeName); known: \(known)")
     }
     func size(_ v: JSONValue) throws(Failure) -> Int {
       guard let i = v.intValue, i >= 0 else {
@@ -122,11 +135,12 @@ package enum SafeTensors {
     } catch {
       throw Failure(.corruptData, "safetensors: tensor '\(name)': \(error.message)")
     }
-    guard begin <= end, end <= dataBytes, end - begin == count * type.size else {
+    guard begin <= end, end <= dataBytes, end - begin == count * (half == nil ? type.size : 2) else {
       throw Failure(
         .corruptData,
-        "safetensors: tensor '\(name)' of shape \(Shape.text(shape)) \(type) cannot be bytes \(begin)..<\(end) of \(dataBytes)")
+        "safetensors: tensor '\(name)' of shape \(Shape.text(shape)) \(half?.rawValue ?? type.description) cannot be bytes \(begin)..<\(end) of \(dataBytes)"
+      )
     }
-    return (name, type, shape, begin, end)
+    return (name, type, half, shape, begin, end)
   }
 }

@@ -45,6 +45,16 @@ package enum GraphOp: Sendable, Equatable {
   /// x.
   case sum(dims: [Int], keepDims: Bool)
   case cast(DType)
+  /// x. `slope`: of leaky_relu and elu.
+  case activation(Activation, slope: Double)
+  /// x, weight, bias (optional).
+  case convTranspose2d(ConvTransposeOptions)
+  /// x, gamma, beta (C). With as many groups as channels: instance norm.
+  case groupNorm(groups: Int, epsilon: Double)
+  /// x; pairs (before, after) from the last dim on.
+  case pad([Int], mode: PadMode, value: Double)
+  /// x; one number per dim after the channels, either list.
+  case upsample(size: [Int]?, scale: [Double]?, linear: Bool, alignsCorners: Bool)
 }
 
 /// A note of every op that ran on this thread while a body did: what graphs are made of. Off, it costs each op the look at one pointer.

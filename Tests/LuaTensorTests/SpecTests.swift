@@ -9,7 +9,7 @@ import Testing
 @Suite(.serialized) struct SpecTests {
   static let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
 
-  private func text(_ path: String) -> String? {
+  func text(_ path: String) -> String? {
     guard let file = fopen(path, "r") else { return nil }
     defer { fclose(file) }
     var bytes: [UInt8] = []
@@ -18,7 +18,7 @@ import Testing
     return String(decoding: bytes, as: UTF8.self)
   }
 
-  private func state() throws -> State {
+  func state() throws -> State {
     var configuration = State.Configuration()
     configuration.modules = TensorFaces.entries
     configuration.libraryRoot = SpecTests.root + "/LuaLib"
@@ -26,7 +26,8 @@ import Testing
     return try State(configuration)
   }
 
-  @Test(arguments: ["tensor_test", "nn_test", "graph_test", "onnx_test", "loader_test"]) func spec(_ name: String) throws {
+  @Test(arguments: ["tensor_test", "nn_test", "graph_test", "onnx_test", "loader_test", "optim_test", "anomaly_test"])
+  func spec(_ name: String) throws {
     let state = try state()
     let source = try #require(text("\(SpecTests.root)/Tests/lua/\(name).lua"))
     // A small stand-in for LuaLib's test kit: the first failing case raises with its name.

@@ -113,3 +113,19 @@ test.case("explain shows each step", function()
     test.truthy(text:find(word), "no " .. word .. " in\n" .. text)
   end
 end)
+
+test.case("a U-Net, 1-d layers and the other layers are traced", function()
+  tensor.manual_seed(9)
+  local down = nn.sequential { nn.conv2d(1, 8, 3, { padding = 1, padding_mode = "reflect" }), nn.groupnorm(2, 8), nn.leaky_relu(0.1) }
+  local bottom = nn.sequential { nn.maxpool2d(2), nn.conv2d(8, 12, 3, { padding = 1 }), nn.silu(), nn.conv_transpose2d(12, 8, 2, { stride = 2 }) }
+  local wide = nn.sequential { nn.maxpool2d(2), nn.upsample { scale = 2, mode = "bilinear" }, nn.elu() }
+  local last = nn.conv2d(24, 3, 1)
+  local net = nn.sequential { down, function(x) return tensor.cat({ x, bottom(x), wide(x) }, 2) end, last }
+  local compiled = net:compile { shape = { 1, 1, 16, 16 } }
+  local x = tensor.randn(3, 1, 16, 16)
+  close(compiled(x), without_gradients(net, x), 1e-4)
+
+  local line = nn.sequential { nn.conv1d(2, 4, 3), nn.relu(), nn.maxpool1d(2), nn.flatten(), nn.linear(4 * 7, 2) }
+  local row = tensor.randn(5, 2, 16)
+  close(line:compile { shape = { 1, 2, 16 } }(row), without_gradients(line, row))
+end)

@@ -29,7 +29,8 @@ extension Tensor {
     else {
       throw Failure(.invalidArgument, "conv2d: stride, dilation and groups must be 1 to 2^20 - 1 and padding 0 to 2^20 - 1")
     }
-    guard x.shape[1] == weight.shape[1] * o.groups, weight.shape[0] % o.groups == 0, weight.shape[2] > 0, weight.shape[3] > 0
+    guard weight.shape[1] < 1 << 40, x.shape[1] == weight.shape[1] * o.groups, weight.shape[0] % o.groups == 0,
+      weight.shape[2] > 0, weight.shape[3] > 0
     else {
       throw Failure(
         .shapeMismatch,
@@ -126,7 +127,7 @@ extension Tensor {
   }
 
   private func poolShape(
-    _ op: String, kernel: (Int, Int), stride: (Int, Int), padding: (Int, Int)
+    _ op: String, kernel: (Int, Int), stride: (Int, Int), padding: (Int, Int), ceil: Bool = false
   ) throws(Failure) -> PoolShape {
     guard rank == 3 || rank == 4 else {
       throw Failure(.shapeMismatch, "\(op): input \(Shape.text(shape)) must be (batch, channels, height, width)")
@@ -149,20 +150,27 @@ extension Tensor {
     }
     return PoolShape(
       planes: shape.dropLast(2).reduce(1, *), height: h, width: w, kernel: kernel, stride: stride, padding: padding,
-      out: ((h + 2 * padding.0 - kernel.0) / stride.0 + 1, (w + 2 * padding.1 - kernel.1) / stride.1 + 1))
+      out: (
+        PoolShape.windows(h, kernel.0, stride.0, padding.0, ceil: ceil),
+        PoolShape.windows(w, kernel.1, stride.1, padding.1, ceil: ceil)
+      ))
   }
 
-  /// The largest of each window; padding never wins.
-  package func maxPool2d(kernel: (Int, Int), stride: (Int, Int), padding: (Int, Int) = (0, 0)) throws(Failure) -> Tensor {
-    let s = try poolShape("max_pool2d", kernel: kernel, stride: stride, padding: padding)
+  /// The largest of each window; padding never wins. With `ceil`, a last window may hang over the edge.
+  package func maxPool2d(
+    kernel: (Int, Int), stride: (Int, Int), padding: (Int, Int) = (0, 0), ceil: Bool = false
+  ) throws(Failure) -> Tensor {
+    let s = try poolShape("max_pool2d", kernel: kernel, stride: stride, padding: padding, ceil: ceil)
     let (type, lead) = (dtype, Array(shape.dropLast(2)))
     let source = try detached().contiguous()
     let out = try Tensor.empty(lead + [s.outHeight, s.outWidth], type, op: "max_pool2d")
     let wanted = GradMode.isEnabled && tracksGradient
     let positions = wanted ? try Tensor.empty(out.shape, s.positionType(type), op: "max_pool2d") : nil
     Kernels.maxPool(type, s, x: source.pointer, y: out.pointer, positions: positions?.pointer)
-    out.traced(
-      .maxPool2d(kernel: [kernel.0, kernel.1], stride: [stride.0, stride.1], padding: [padding.0, padding.1]), [self])
+    if !ceil {
+      out.traced(
+        .maxPool2d(kernel: [kernel.0, kernel.1], stride: [stride.0, stride.1], padding: [padding.0, padding.1]), [self])
+    }
     guard let positions else { return out }
     let old = shape
     return out.recorded("max_pool2d", [self], saving: [positions]) { (g, saved, _) throws(Failure) in
@@ -172,11 +180,18 @@ extension Tensor {
     }
   }
 
-  /// The mean of each window; padding counts as zeros.
-  package func averagePool2d(kernel: (Int, Int), stride: (Int, Int), padding: (Int, Int) = (0, 0)) throws(Failure) -> Tensor {
-    try averaged(poolShape("avg_pool2d", kernel: kernel, stride: stride, padding: padding), "avg_pool2d")
-      .traced(
+  /// The mean of each window; padding counts as zeros, or not at all. With `ceil`, a last window may hang over the edge.
+  package func averagePool2d(
+    kernel: (Int, Int), stride: (Int, Int), padding: (Int, Int) = (0, 0), ceil: Bool = false, countsPadding: Bool = true
+  ) throws(Failure) -> Tensor {
+    var s = try poolShape("avg_pool2d", kernel: kernel, stride: stride, padding: padding, ceil: ceil)
+    s.countsPadding = countsPadding
+    let out = try averaged(s, "avg_pool2d")
+    if !ceil, countsPadding || padding == (0, 0) {
+      out.traced(
         .averagePool2d(kernel: [kernel.0, kernel.1], stride: [stride.0, stride.1], padding: [padding.0, padding.1]), [self])
+    }
+    return out
   }
 
   /// Means over as even windows as possible, so that the result is (..., out.0, out.1).

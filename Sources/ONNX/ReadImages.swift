@@ -10,14 +10,17 @@ extension GraphReader {
     let isOneDim = x.rank == 3
     guard x.rank == 4 || isOneDim, w.rank == x.rank else {
       throw Failure(
-        .unsupported, "input \(Shape.text(x.shape)) and weight \(Shape.text(w.shape)) must both have 4 dims, or 3: images or rows")
+        .unsupported,
+        "input \(Shape.text(x.shape)) and weight \(Shape.text(w.shape)) must both have 4 dims, or 3: images or rows")
     }
     if isOneDim { (x, w) = (try apply(.unsqueeze(2), [x]), try apply(.unsqueeze(2), [w])) }
     let window = try Window(n, kernel: isOneDim ? [1, try w.extent(3)] : w.extents(2..<4), isOneDim: isOneDim)
     guard try n.ints("output_shape") == nil else { throw Failure(.unsupported, "output_shape is not known here") }
     let pads = try window.given()
     let more = try n.ints("output_padding") ?? (isOneDim ? [0] : [0, 0])
-    guard more.count == (isOneDim ? 1 : 2) else { throw Failure(.corruptData, "output_padding \(more) must be one number for each dim") }
+    guard more.count == (isOneDim ? 1 : 2) else {
+      throw Failure(.corruptData, "output_padding \(more) must be one number for each dim")
+    }
     var options = ConvTransposeOptions()
     options.stride = (window.stride[0], window.stride[1])
     options.dilation = (window.dilation[0], window.dilation[1])
@@ -31,7 +34,9 @@ extension GraphReader {
     for (d, pad) in pads.enumerated() {
       let both = min(pad.0, pad.1)
       let (front, behind, extent) = (pad.0 - both, pad.1 - both, try y.extent(2 + d))
-      guard front + behind <= extent else { throw Failure(.shapeMismatch, "pads \(pad) are more than the \(extent) pixels there") }
+      guard front + behind <= extent else {
+        throw Failure(.shapeMismatch, "pads \(pad) are more than the \(extent) pixels there")
+      }
       y = try sliced(y, 2 + d, front, extent - behind, 1)
     }
     return [isOneDim ? try apply(.squeeze([2]), [y]) : y]
@@ -40,7 +45,9 @@ extension GraphReader {
   /// Nearest pixels from the corner, or for whole factors in any way that comes to the same; linear from the middles of pixels or the corners.
   func resize(_ n: NodeView) throws(Failure) -> [Item] {
     let x = try n.input(0)
-    let (mode, place) = (try n.text("mode", "nearest"), try n.text("coordinate_transformation_mode", opset >= 11 ? "half_pixel" : "asymmetric"))
+    let (mode, place) = (
+      try n.text("mode", "nearest"), try n.text("coordinate_transformation_mode", opset >= 11 ? "half_pixel" : "asymmetric")
+    )
     let rounding = try n.text("nearest_mode", opset >= 11 ? "round_prefer_floor" : "floor")
     _ = try (n.float("cubic_coeff_a"), n.float("extrapolation_value"))
     try n.need("exclude_outside", 0)
@@ -53,7 +60,8 @@ extension GraphReader {
     if let sizes {
       let lists = try sizes.integerLists("the sizes")
       for (k, list) in lists.enumerated() {
-        guard list.count == x.rank, Array(list.prefix(2)) == Array(x.samples[k].shape.prefix(2)), list[2...] == lists[0][2...] else {
+        guard list.count == x.rank, Array(list.prefix(2)) == Array(x.samples[k].shape.prefix(2)), list[2...] == lists[0][2...]
+        else {
           throw Failure(.unsupported, "sizes \(list) must keep batch and channels of \(Shape.text(x.shape))")
         }
       }
@@ -95,16 +103,20 @@ extension GraphReader {
     switch mode {
     case "nearest":
       isKnown =
-        place == "asymmetric" && (rounding == "floor" || isWhole && rounding == "round_prefer_floor" && ratios.allSatisfy { $0 <= 2 })
+        place == "asymmetric"
+        && (rounding == "floor" || isWhole && rounding == "round_prefer_floor" && ratios.allSatisfy { $0 <= 2 })
         || isHalf && isWhole && rounding.hasPrefix("round_prefer")
     case "linear": isKnown = isHalf || place == "align_corners" || ratios.allSatisfy { $0 == 1 }
     default: isKnown = false
     }
     guard isKnown else {
-      throw Failure(.unsupported, "mode '\(mode)' with coordinates '\(place)', rounding '\(rounding)' and factors \(ratios) is not known here")
+      throw Failure(
+        .unsupported,
+        "mode '\(mode)' with coordinates '\(place)', rounding '\(rounding)' and factors \(ratios) is not known here")
     }
     return try apply(
-      .upsample(size: size, scale: scale, linear: mode == "linear", alignsCorners: mode == "linear" && place == "align_corners"), [x])
+      .upsample(
+        size: size, scale: scale, linear: mode == "linear", alignsCorners: mode == "linear" && place == "align_corners"), [x])
   }
 
   /// Channels become pixels. DCR: the block comes before the channel, CRD: behind it.

@@ -35,7 +35,9 @@ extension GraphWriter {
   }
 
   /// Source: onnx.ai/onnx/operators/onnx__Pad.html.
-  mutating func pad(_ node: Graph.Node, _ amounts: [Int], _ mode: PadMode, _ value: Double, _ type: DType) throws(Failure) -> String {
+  mutating func pad(_ node: Graph.Node, _ amounts: [Int], _ mode: PadMode, _ value: Double, _ type: DType) throws(Failure)
+    -> String
+  {
     let x = try name(node.inputs[0])
     let rank = try shape(node.inputs[0]).extents.count
     let modes: [PadMode: String] = [.constant: "constant", .reflect: "reflect", .replicate: "edge"]
@@ -52,7 +54,8 @@ extension GraphWriter {
   }
 
   /// Resize, by factors, or to sizes behind those of batch and channels. Source: onnx.ai/onnx/operators/onnx__Resize.html.
-  mutating func resize(_ node: Graph.Node, _ size: [Int]?, _ scale: [Double]?, isLinear: Bool, alignsCorners: Bool) throws(Failure)
+  mutating func resize(_ node: Graph.Node, _ size: [Int]?, _ scale: [Double]?, isLinear: Bool, alignsCorners: Bool)
+    throws(Failure)
     -> String
   {
     let x = try name(node.inputs[0])

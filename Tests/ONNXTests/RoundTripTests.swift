@@ -64,7 +64,8 @@ import Testing
     op(.softmax(dim: 1, isLog: false), [2, 5, 3]), op(.softmax(dim: 2, isLog: true), [2, 5, 3]),
   ]
   static let views: [Case] = [
-    op(.reshape([-1, 6]), [4, 2, 3]), op(.reshape([-1, 3, 2]), [4, 2, 3], note: " open"), op(.flatten(from: 1, to: 2), [4, 2, 3]),
+    op(.reshape([-1, 6]), [4, 2, 3]), op(.reshape([-1, 3, 2]), [4, 2, 3], note: " open"),
+    op(.flatten(from: 1, to: 2), [4, 2, 3]),
     op(.flatten(from: 0, to: 1), [4, 2, 3], note: " batch"), op(.flatten(from: 2, to: 3), [4, 2, 3, 5], note: " last"),
     op(.flatten(from: 1, to: 2), [4, 2, 3, 5], note: " inner"),
     Case("flatten before the batch", [4, 2, 3, 5]) { g in g.add(.flatten(from: 0, to: 1), [g.add(.permute([1, 2, 0, 3]), [0])])
@@ -87,7 +88,9 @@ import Testing
   static let images: [Case] = [
     Case("conv_transpose2d", [2, 4, 5, 6]) { g in
       var options = ConvTransposeOptions()
-      (options.stride, options.padding, options.outputPadding, options.dilation, options.groups) = ((2, 3), (1, 0), (1, 2), (1, 2), 2)
+      (options.stride, options.padding, options.outputPadding, options.dilation, options.groups) = (
+        (2, 3), (1, 0), (1, 2), (1, 2), 2
+      )
       return try g.add(.convTranspose2d(options), [0, weight(&g, "w", [4, 3, 3, 2]), weight(&g, "b", [6])])
     },
     Case("group_norm", [2, 6, 3, 4]) { g in
@@ -108,8 +111,10 @@ import Testing
     op(.upsample(size: nil, scale: [2], linear: true, alignsCorners: false), [2, 3, 5], note: " of rows"),
   ]
   static let math: [Case] =
-    Activation.allCases.map { o in op(.activation(o, slope: 0.2), [3, 4]) } +
-    UnaryOp.allCases.map { o in op(.unary(o), [3, 4], low: [.log, .log1p, .sqrt, .rsqrt, .reciprocal].contains(o) ? 0.1 : -2) }
+    Activation.allCases.map { o in op(.activation(o, slope: 0.2), [3, 4]) }
+    + UnaryOp.allCases.map { o in
+      op(.unary(o), [3, 4], low: [.log, .log1p, .sqrt, .rsqrt, .reciprocal].contains(o) ? 0.1 : -2)
+    }
     + BinaryOp.allCases.map { o in
       Case("\(o.rawValue) with a weight", [3, 4], low: o == .pow ? 0.1 : -2) { g in
         g.add(.binary(o), [0, try weight(&g, "w", [4])])

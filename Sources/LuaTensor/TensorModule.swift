@@ -6,9 +6,11 @@ import Tensors
 /// `require "tensor"`: making tensors, functions of several tensors, random numbers, exchange.
 package enum TensorFaces {
   package static let module = Module(
-    "tensor", "N-dimensional arrays with gradients.", making + random + joining + networks + exchange + foreign + watching, types: [Tensor.luaType])
+    "tensor", "N-dimensional arrays with gradients.",
+    making + random + joining + networks + exchange + foreign + watching, types: [Tensor.luaType])
   /// For LuaLib's nn and optim only.
-  package static let internals = Module("_tensor", "Fused steps for optimizers, and the state of random numbers.", steps + groupSteps + layerNames)
+  package static let internals = Module(
+    "_tensor", "Fused steps for optimizers, and the state of random numbers.", steps + groupSteps + layerNames)
   /// What `Script` registers.
   package static let entries = [ModuleEntry("tensor", module), ModuleEntry("_tensor", internals)]
 

@@ -135,7 +135,8 @@ package enum SafeTensors {
     guard begin <= end, end <= dataBytes, end - begin == count * (half == nil ? type.size : 2) else {
       throw Failure(
         .corruptData,
-        "safetensors: tensor '\(name)' of shape \(Shape.text(shape)) \(half ?? type.description) cannot be bytes \(begin)..<\(end) of \(dataBytes)")
+        "safetensors: tensor '\(name)' of shape \(Shape.text(shape)) \(half ?? type.description) cannot be bytes \(begin)..<\(end) of \(dataBytes)"
+      )
     }
     return (name, type, half, shape, begin, end)
   }

@@ -88,7 +88,7 @@ let house: [Room] = [
   Room(name: "Tensors", layer: 3, needs: ["TensorKernels", "Core"]),
   // script tower
   Room(name: "LuaHost", layer: 2, needs: ["Core", "CLuaHost", "CLua"]),
-  Room(name: "LuaTensor", layer: 7, needs: ["LuaHost", "Tensors", "TensorKernels", "Core"]),
+  Room(name: "LuaTensor", layer: 7, needs: ["LuaHost", "Tensors", "TensorKernels", "ObjectStore", "Core", "CXXHash"]),
   Room(
     name: "LuaData", layer: 8,
     needs: [

@@ -10,7 +10,9 @@ package enum TensorFaces {
   /// For LuaLib's nn and optim only.
   package static let internals = Module("_tensor", "Fused steps for optimizers, and the state of random numbers.", steps)
   /// What `Script` registers.
-  package static let entries = [ModuleEntry("tensor", module), ModuleEntry("_tensor", internals)]
+  package static let entries = [
+    ModuleEntry("tensor", module), ModuleEntry("_tensor", internals), ModuleEntry("_checkpoint", CheckpointFaces.module),
+  ]
 
   private static let shapeOptions = "fun(...: integer|integer[]|{dtype?: string}): Tensor"
 

@@ -25,6 +25,7 @@ package final class ScriptEnvironment {
     state = try State(configuration)
     state.provide(context)
     state.provide(lake)
+    state.provide(CheckpointPlace(lake))
     state.provide(ConfinedPaths(roots: job.dataRoots + [job.scriptRoot], base: job.scriptRoot))
   }
 }

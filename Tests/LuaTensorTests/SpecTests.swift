@@ -2,6 +2,7 @@ import Core
 import Glibc
 import LuaHost
 import LuaTensor
+import ObjectStore
 import Tensors
 import Testing
 
@@ -23,10 +24,12 @@ import Testing
     configuration.modules = TensorFaces.entries
     configuration.libraryRoot = SpecTests.root + "/LuaLib"
     configuration.scriptRoot = SpecTests.root + "/Tests/lua"
-    return try State(configuration)
+    let state = try State(configuration)
+    state.provide(CheckpointPlace(store: MemoryStore()) { "checkpoints/\($0)" })
+    return state
   }
 
-  @Test(arguments: ["tensor_test", "nn_test", "loader_test"]) func spec(_ name: String) throws {
+  @Test(arguments: ["tensor_test", "nn_test", "loader_test", "checkpoint_test"]) func spec(_ name: String) throws {
     let state = try state()
     let source = try #require(text("\(SpecTests.root)/Tests/lua/\(name).lua"))
     // A small stand-in for LuaLib's test kit: the first failing case raises with its name.

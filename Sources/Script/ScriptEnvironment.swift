@@ -2,6 +2,7 @@ package import Core
 package import Lake
 package import LuaHost
 package import LuaSystem
+import LuaTensor
 
 /// A Lua state with every module and service in place, for a job, the REPL or a test.
 package final class ScriptEnvironment {

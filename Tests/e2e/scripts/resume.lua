@@ -12,7 +12,7 @@ local M = {}
 
 M.params = {
   rows   = { type = "integer", default = 320 },
-  epochs = { type = "integer", default = 6 },
+  epochs = { type = "integer", default = 24 },
   every  = { type = "integer", default = 2, help = "steps between checkpoints" },
   keep   = { type = "integer", default = 2 },
 }

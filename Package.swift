@@ -89,7 +89,9 @@ let house: [Room] = [
   Room(name: "TensorGraph", layer: 4, needs: ["Tensors", "TensorKernels", "Core"]),
   // script tower
   Room(name: "LuaHost", layer: 2, needs: ["Core", "CLuaHost", "CLua"]),
-  Room(name: "LuaTensor", layer: 7, needs: ["LuaHost", "TensorGraph", "Tensors", "TensorKernels", "Core"]),
+  Room(
+    name: "LuaTensor", layer: 7,
+    needs: ["LuaHost", "TensorGraph", "Tensors", "TensorKernels", "ObjectStore", "Core", "CXXHash"]),
   Room(
     name: "LuaData", layer: 8,
     needs: [

@@ -13,7 +13,10 @@ package enum TensorFaces {
     "_tensor", "Fused steps for optimizers, the state of random numbers, and tracing.",
     steps + groupSteps + layerNames + graphs, types: [LuaGraph.luaType, LuaCompiledNetwork.luaType])
   /// What `Script` registers.
-  package static let entries = [ModuleEntry("tensor", module), ModuleEntry("_tensor", internals)]
+  package static let entries = [
+    ModuleEntry("tensor", module), ModuleEntry("_tensor", internals), ModuleEntry("_checkpoint", CheckpointFaces.module),
+    ModuleEntry("_batch", BatchFaces.module),
+  ]
 
   private static let shapeOptions = "fun(...: integer|integer[]|{dtype?: string}): Tensor"
 

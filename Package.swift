@@ -87,11 +87,15 @@ let house: [Room] = [
   Room(name: "TensorKernels", layer: 2, needs: ["Core", "COpenBLAS"], isKernel: true),
   Room(name: "Tensors", layer: 3, needs: ["TensorKernels", "Core"]),
   Room(name: "TensorGraph", layer: 4, needs: ["Tensors", "TensorKernels", "Core"]),
+  // ONNX files
+  Room(
+    name: "ONNX", layer: 5, needs: ["TensorGraph", "Tensors", "TensorKernels", "Core"], libraries: [.protobuf],
+    leavesOut: ["Protos"]),
   // script tower
   Room(name: "LuaHost", layer: 2, needs: ["Core", "CLuaHost", "CLua"]),
   Room(
     name: "LuaTensor", layer: 7,
-    needs: ["LuaHost", "TensorGraph", "Tensors", "TensorKernels", "ObjectStore", "Core", "CXXHash"]),
+    needs: ["LuaHost", "ONNX", "TensorGraph", "Tensors", "TensorKernels", "ObjectStore", "Core", "CXXHash"]),
   Room(
     name: "LuaData", layer: 8,
     needs: [

@@ -9,6 +9,7 @@ local activation = require "nn.activation"
 local shape = require "nn.shape"
 local container = require "nn.container"
 local graph = require "nn.graph"
+local onnx = require "nn.onnx"
 
 local nn = {
   linear = require "nn.linear",
@@ -30,6 +31,8 @@ local nn = {
   gradcheck = require "nn.gradcheck",
   explain = graph.explain,
   find_nan = require "nn.find_nan",
+  export_onnx = onnx.export,
+  from_onnx = onnx.import,
   -- losses; targets of cross_entropy and nll are class ids from 0
   cross_entropy = tensor.cross_entropy,
   nll = tensor.nll,

@@ -24,7 +24,7 @@ package final class LuaGraph: LuaObject {
       Fn("ops", "fun(self: Graph): string[]", "The names of the ops in the order in which they run.") { call in
         call.push(try call.object(1, as: LuaGraph.self).graph.nodes.map(\.op.name))
       },
-    ])
+    ] + exchange)
 }
 
 /// A `CompiledGraph` in Lua: called like the network that it was made of.

@@ -7,7 +7,8 @@ import Tensors
 package enum TensorFaces {
   package static let module = Module(
     "tensor", "N-dimensional arrays with gradients.",
-    making + alike + random + joining + networks + layers + losses + exchange + foreign + watching, types: [Tensor.luaType])
+    making + alike + random + joining + networks + layers + losses + exchange + foreign + watching + onnx,
+    types: [Tensor.luaType])
   /// For LuaLib's nn and optim only.
   package static let internals = Module(
     "_tensor", "Fused steps for optimizers, the state of random numbers, and tracing.",

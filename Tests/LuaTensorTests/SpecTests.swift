@@ -31,7 +31,8 @@ import Testing
 
   @Test(
     arguments: [
-      "tensor_test", "nn_test", "graph_test", "loader_test", "optim_test", "anomaly_test", "checkpoint_test", "augment_test",
+      "tensor_test", "nn_test", "graph_test", "onnx_test", "loader_test", "optim_test", "anomaly_test", "checkpoint_test",
+      "augment_test",
     ])
   func spec(_ name: String) throws {
     let state = try state()

@@ -93,7 +93,9 @@ let house: [Room] = [
     leavesOut: ["Protos"]),
   // script tower
   Room(name: "LuaHost", layer: 2, needs: ["Core", "CLuaHost", "CLua"]),
-  Room(name: "LuaTensor", layer: 7, needs: ["LuaHost", "ONNX", "TensorGraph", "Tensors", "TensorKernels", "Core"]),
+  Room(
+    name: "LuaTensor", layer: 7,
+    needs: ["LuaHost", "ONNX", "TensorGraph", "Tensors", "TensorKernels", "ObjectStore", "Core", "CXXHash"]),
   Room(
     name: "LuaData", layer: 8,
     needs: [

@@ -31,6 +31,29 @@ local elu = module.define("elu", { forward = function(self, x) return x:elu(self
 --- x above 0, else alpha (1) (e^x - 1).
 function rectifier.elu(alpha) return elu.new { alpha = number("elu", "alpha", alpha or 1.0) } end
 
+local hardtanh = module.define("hardtanh", {
+  forward = function(self, x) return x:clamp(self.config.low, self.config.high) end,
+})
+--- x held between low (-1) and high (1).
+function rectifier.hardtanh(low, high)
+  return hardtanh.new { low = number("hardtanh", "low", low or -1.0), high = number("hardtanh", "high", high or 1.0) }
+end
+
+local glu = module.define("glu", {
+  forward = function(self, x)
+    local dim = self.config.dim
+    local size = x:size(dim)
+    if size % 2 ~= 0 then fail(("glu: dim %d has %d positions, which have no half"):format(dim, size), "SHAPE_MISMATCH") end
+    return x:narrow(dim, 1, size // 2) * x:narrow(dim, size // 2 + 1, size // 2):sigmoid()
+  end,
+})
+--- The first half of a dim (-1) times the sigmoid of its second half.
+function rectifier.glu(dim)
+  dim = dim or -1
+  if math.type(dim) ~= "integer" then fail("glu: dim must be a whole number, got " .. tostring(dim)) end
+  return glu.new { dim = dim }
+end
+
 local prelu = module.define("prelu", {
   build = function(self, c) self:add_parameter("weight", tensor.full({ c.features }, c.value)) end,
   forward = function(self, x) return tensor.prelu(x, self.weight) end,

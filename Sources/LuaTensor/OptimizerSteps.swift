@@ -8,8 +8,9 @@ extension TensorFaces {
   private static let lists = "parameters: Tensor[], steps: Tensor[], "
 
   static let groupSteps: [Fn] = [
-    Fn("adam_group", "fun(\(lists)m: Tensor[], v: Tensor[], group: table, decoupled: boolean)", "Adam, or AdamW when decoupled.")
-    { call in
+    Fn(
+      "adam_group", "fun(\(lists)m: Tensor[], v: Tensor[], group: table, decoupled: boolean)", "Adam, or AdamW when decoupled."
+    ) { call in
       let o = try group(call, 5, ["lr", "beta1", "beta2", "eps", "weight_decay"])
       let options = AdamOptions(
         lr: try o.number("lr") ?? 1e-3, beta1: try o.number("beta1") ?? 0.9, beta2: try o.number("beta2") ?? 0.999,

@@ -7,13 +7,17 @@ import Tensors
 package enum TensorFaces {
   package static let module = Module(
     "tensor", "N-dimensional arrays with gradients.",
-    making + alike + random + joining + networks + layers + losses + exchange + foreign + watching + onnx, types: [Tensor.luaType])
+    making + alike + random + joining + networks + layers + losses + exchange + foreign + watching + onnx,
+    types: [Tensor.luaType])
   /// For LuaLib's nn and optim only.
   package static let internals = Module(
     "_tensor", "Fused steps for optimizers, the state of random numbers, and tracing.",
     steps + groupSteps + layerNames + graphs, types: [LuaGraph.luaType, LuaCompiledNetwork.luaType])
   /// What `Script` registers.
-  package static let entries = [ModuleEntry("tensor", module), ModuleEntry("_tensor", internals)]
+  package static let entries = [
+    ModuleEntry("tensor", module), ModuleEntry("_tensor", internals), ModuleEntry("_checkpoint", CheckpointFaces.module),
+    ModuleEntry("_batch", BatchFaces.module),
+  ]
 
   private static let shapeOptions = "fun(...: integer|integer[]|{dtype?: string}): Tensor"
 

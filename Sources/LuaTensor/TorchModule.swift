@@ -25,7 +25,11 @@ extension TensorFaces {
     case .list(let elements):
       return try call.pushTable(array: elements.count) { t in
         for (i, element) in elements.enumerated() {
-          if case .none = element { t.set(i + 1) { $0.push(JSONValue.null) } } else { try t.set(i + 1) { try push($0, element) } }
+          if case .none = element {
+            t.set(i + 1) { $0.push(JSONValue.null) }
+          } else {
+            try t.set(i + 1) { try push($0, element) }
+          }
         }
       }
     case .dict(let pairs):

@@ -34,11 +34,6 @@ enum ONNXFile {
   }
 }
 
-extension String {
-  /// UTF-8, as text attributes hold it.
-  var data: Data { Data(utf8) }
-}
-
 /// Counts messages without reading them. Damage ends the count; the reader proper reports it.
 private enum WireScan {
   /// Adds the messages below the fields of `path` (7: the graph) and, in the graph, all that hang on it and on its nodes.

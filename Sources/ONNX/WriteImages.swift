@@ -1,76 +1,106 @@
 import Core
+import Foundation
 import TensorGraph
 import TensorKernels
 import Tensors
 
-/// Layers of images at other sizes, and norms of one sample by itself.
+/// Activations with settings, and layers that enlarge or surround images.
 extension GraphWriter {
-  /// Source: onnx.ai/onnx/operators/onnx__ConvTranspose.html.
-  mutating func convTranspose(_ node: Graph.Node, _ o: ConvTransposeOptions, _ type: DType) throws(Failure) -> String {
-    let inputs = try node.inputs.map { (value) throws(Failure) in try name(value, as: type) }
-    return self.node(
+  /// `x` is of the result's type.
+  mutating func activation(_ op: Activation, _ slope: Double, _ x: String, _ type: DType) throws(Failure) -> String {
+    switch op {
+    case .leakyRelu: return node("LeakyRelu", [x], [.float("alpha", slope)])
+    case .elu: return node("Elu", [x], [.float("alpha", slope)])
+    case .selu: return node("Selu", [x])
+    // Mish itself came with version 18.
+    case .mish: return node("Mul", [x, node("Tanh", [node("Softplus", [x])])])
+    case .hardswish: return node("HardSwish", [x])
+    case .hardsigmoid: return node("HardSigmoid", [x], [.float("alpha", 1.0 / 6), .float("beta", 0.5)])
+    case .relu6: return try clip(x, 0, 6, type)
+    case .softsign: return node("Softsign", [x])
+    case .erf: return node("Erf", [x])
+    case .logSigmoid: return node("Neg", [node("Softplus", [node("Neg", [x])])])
+    case .geluTanh:
+      // x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2
+      let cube = node("Mul", [node("Mul", [node("Mul", [x, x]), x]), try scalar(0.044715, type)])
+      let inner = node("Mul", [node("Add", [x, cube]), try scalar((2 / Double.pi).squareRoot(), type)])
+      let half = node("Mul", [x, try scalar(0.5, type)])
+      return node("Mul", [half, node("Add", [node("Tanh", [inner]), try scalar(1, type)])])
+    }
+  }
+
+  /// ConvTranspose. Source: onnx.ai/onnx/operators/onnx__ConvTranspose.html.
+  mutating func convTranspose(_ n: Graph.Node, _ o: ConvTransposeOptions, _ type: DType) throws(Failure) -> String {
+    let inputs = try n.inputs.map { (value) throws(Failure) in try name(value, as: type) }
+    return node(
       "ConvTranspose", inputs,
       [
         .ints("strides", [o.stride.0, o.stride.1]), .ints("pads", [o.padding.0, o.padding.1, o.padding.0, o.padding.1]),
-        .ints("dilations", [o.dilation.0, o.dilation.1]), .ints("output_padding", [o.outputPadding.0, o.outputPadding.1]),
-        .int("group", o.groups), .ints("kernel_shape", [try extent(node.inputs[1], 2), try extent(node.inputs[1], 3)]),
+        .ints("output_padding", [o.outputPadding.0, o.outputPadding.1]), .ints("dilations", [o.dilation.0, o.dilation.1]),
+        .int("group", o.groups), .ints("kernel_shape", [try extent(n.inputs[1], 2), try extent(n.inputs[1], 3)]),
       ])
   }
 
-  /// InstanceNormalization of the groups as channels, then scale and shift; GroupNormalization came with version 18.
-  mutating func groupNorm(_ node: Graph.Node, _ groups: Int, _ epsilon: Double, _ type: DType) throws(Failure) -> String {
-    let inputs = try node.inputs.map { (value) throws(Failure) in try name(value) }
-    let rank = try shape(node.inputs[0]).extents.count
-    let channels = try extent(node.inputs[0], 1)
-    let setting = PBAttribute.float("epsilon", epsilon)
-    if groups == channels, rank >= 3 { return self.node("InstanceNormalization", inputs, [setting]) }
-    var own = [0]
-    for dim in 1..<rank { own.append(try extent(node.inputs[0], dim)) }
-    let flat = self.node("Reshape", [inputs[0], try constant([0, groups, -1])])
-    let (one, zero) = (try constant(Tensor.full([groups], 1, type)), try constant(Tensor.zeros([groups], type)))
-    let normal = self.node("Reshape", [self.node("InstanceNormalization", [flat, one, zero], [setting]), try constant(own)])
-    let perChannel = try constant([channels] + [Int](repeating: 1, count: rank - 2))
-    let scaled = self.node("Mul", [normal, self.node("Reshape", [inputs[1], perChannel])])
-    return self.node("Add", [scaled, self.node("Reshape", [inputs[2], perChannel])])
+  /// Groups become the channels of an InstanceNormalization; GroupNormalization itself came with version 18.
+  mutating func groupNorm(_ n: Graph.Node, _ groups: Int, _ epsilon: Double) throws(Failure) -> String {
+    let (x, gamma, beta) = (try name(n.inputs[0]), try name(n.inputs[1]), try name(n.inputs[2]))
+    let type = try dtype(n.inputs[0])
+    let (extents, isFree) = try shape(n.inputs[0])
+    guard extents.count >= 2, !isFree.dropFirst().contains(true) else {
+      throw Failure(.unsupported, "an extent other than the first depends on the batch")
+    }
+    if groups == extents[1], extents.count >= 3 {
+      return node("InstanceNormalization", [x, gamma, beta], [.float("epsilon", epsilon)])
+    }
+    let (ones, zeros) = (try constant(try Tensor.full([groups], 1, type)), try constant(try Tensor.zeros([groups], type)))
+    let grouped = node("Reshape", [x, try constant([0, groups, -1])])
+    let normal = node("InstanceNormalization", [grouped, ones, zeros], [.float("epsilon", epsilon)])
+    let back = node("Reshape", [normal, try constant([0] + extents.dropFirst())])
+    // gamma and beta beside (N, C, ...).
+    let per = try constant([extents[1]] + [Int](repeating: 1, count: extents.count - 2))
+    return node("Add", [node("Mul", [back, node("Reshape", [gamma, per])]), node("Reshape", [beta, per])])
   }
 
-  /// Source: onnx.ai/onnx/operators/onnx__Pad.html.
-  mutating func pad(_ node: Graph.Node, _ amounts: [Int], _ mode: PadMode, _ value: Double, _ type: DType) throws(Failure)
-    -> String
-  {
-    let x = try name(node.inputs[0])
-    let rank = try shape(node.inputs[0]).extents.count
-    let modes: [PadMode: String] = [.constant: "constant", .reflect: "reflect", .replicate: "edge"]
-    guard let text = modes[mode] else {
-      throw Failure(.unsupported, "mode '\(mode)' came with operators of version 19, version \(ONNXFile.opset) is written")
+  /// Pad. Source: onnx.ai/onnx/operators/onnx__Pad.html.
+  mutating func pad(_ n: Graph.Node, _ amounts: [Int], _ mode: PadMode, _ value: Double, _ type: DType) throws(Failure) -> String {
+    let rank = try shape(n.inputs[0]).extents.count
+    var (front, behind) = ([Int](repeating: 0, count: rank), [Int](repeating: 0, count: rank))
+    for i in 0..<amounts.count / 2 { (front[rank - 1 - i], behind[rank - 1 - i]) = (amounts[2 * i], amounts[2 * i + 1]) }
+    let text: String
+    switch mode {
+    case .constant: text = "constant"
+    case .reflect: text = "reflect"
+    case .replicate: text = "edge"
+    case .circular: throw Failure(.unsupported, "circular padding came with version 19 of the operators")
     }
-    var pads = [Int](repeating: 0, count: 2 * rank)
-    for i in 0..<min(rank, amounts.count / 2) {
-      (pads[rank - 1 - i], pads[2 * rank - 1 - i]) = (amounts[2 * i], amounts[2 * i + 1])
-    }
-    var mode = PBAttribute()
-    (mode.name, mode.type, mode.s) = ("mode", 3, text.data)
-    return self.node("Pad", [x, try constant(pads)] + (text == "constant" ? [try scalar(value, type)] : []), [mode])
+    let pads = try constant(front + behind)
+    let inputs = [try name(n.inputs[0], as: type), pads] + (mode == .constant ? [try scalar(value, type)] : [])
+    return node("Pad", inputs, [.text("mode", text)])
   }
 
-  /// Resize, by factors, or to sizes behind those of batch and channels. Source: onnx.ai/onnx/operators/onnx__Resize.html.
-  mutating func resize(_ node: Graph.Node, _ size: [Int]?, _ scale: [Double]?, isLinear: Bool, alignsCorners: Bool)
-    throws(Failure)
+  /// Resize. Source: onnx.ai/onnx/operators/onnx__Resize.html.
+  mutating func upsample(_ n: Graph.Node, _ size: [Int]?, _ scale: [Double]?, _ linear: Bool, _ alignsCorners: Bool) throws(Failure)
     -> String
   {
-    let x = try name(node.inputs[0])
-    func text(_ name: String, _ value: String) -> PBAttribute {
-      var a = PBAttribute()
-      (a.name, a.type, a.s) = (name, 3, value.data)
-      return a
+    let x = try name(n.inputs[0])
+    let attributes: [PBAttribute] =
+      linear
+      ? [.text("mode", "linear"), .text("coordinate_transformation_mode", alignsCorners ? "align_corners" : "half_pixel")]
+      : [.text("mode", "nearest"), .text("coordinate_transformation_mode", "asymmetric"), .text("nearest_mode", "floor")]
+    if let scale {
+      return node("Resize", [x, "", try constant(try Tensor.from([1, 1] + scale, nil, .f32))], attributes)
     }
-    var settings = [text("mode", isLinear ? "linear" : "nearest")]
-    settings.append(
-      text("coordinate_transformation_mode", alignsCorners ? "align_corners" : isLinear ? "half_pixel" : "asymmetric"))
-    if !isLinear { settings.append(text("nearest_mode", "floor")) }
-    if let scale { return self.node("Resize", [x, "", try constant(Tensor.from([1, 1] + scale, nil, .f32))], settings) }
-    let lead = self.node("Slice", [self.node("Shape", [x]), try constant([0]), try constant([2]), try constant([0])])
-    let sizes = self.node("Concat", [lead, try constant(size ?? [])], [.int("axis", 0)])
-    return self.node("Resize", [x, "", "", sizes], settings)
+    // Sizes name the batch too, which is read from the input.
+    let lead = node("Slice", [node("Shape", [x]), try constant([0]), try constant([2])])
+    let sizes = node("Concat", [lead, try constant(size ?? [])], [.int("axis", 0)])
+    return node("Resize", [x, "", "", sizes], attributes)
+  }
+}
+
+extension PBAttribute {
+  static func text(_ name: String, _ value: String) -> PBAttribute {
+    var a = PBAttribute()
+    (a.name, a.type, a.s) = (name, 3, Data(value.utf8))
+    return a
   }
 }

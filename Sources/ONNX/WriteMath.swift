@@ -56,29 +56,6 @@ extension GraphWriter {
     }
   }
 
-  mutating func activation(_ op: Activation, _ slope: Double, _ x: String, _ type: DType) throws(Failure) -> String {
-    switch op {
-    case .leakyRelu: return node("LeakyRelu", [x], [.float("alpha", slope)])
-    case .elu: return node("Elu", [x], [.float("alpha", slope)])
-    case .selu: return node("Selu", [x])
-    // Mish itself came with version 18.
-    case .mish: return node("Mul", [x, node("Tanh", [node("Softplus", [x])])])
-    case .hardswish: return node("HardSwish", [x])
-    case .hardsigmoid: return node("HardSigmoid", [x], [.float("alpha", 1.0 / 6), .float("beta", 0.5)])
-    case .relu6: return try clip(x, 0, 6, type)
-    case .softsign: return node("Softsign", [x])
-    case .erf: return node("Erf", [x])
-    case .logSigmoid: return node("Neg", [node("Softplus", [node("Neg", [x])])])
-    case .geluTanh:
-      // x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
-      let cube = node("Mul", [node("Mul", [x, x]), x])
-      let sum = node("Add", [x, node("Mul", [cube, try scalar(0.044715, type)])])
-      let inner = node("Tanh", [node("Mul", [sum, try scalar((2 / Double.pi).squareRoot(), type)])])
-      let product = node("Mul", [x, node("Add", [inner, try scalar(1, type)])])
-      return node("Mul", [product, try scalar(0.5, type)])
-    }
-  }
-
   /// Clip; an infinite bound is left out. Source: onnx.ai/onnx/operators/onnx__Clip.html.
   mutating func clip(_ x: String, _ low: Double, _ high: Double, _ type: DType) throws(Failure) -> String {
     if low == -.infinity, high == .infinity { return x }

@@ -49,10 +49,10 @@ extension GraphWriter {
       return self.node("ReduceSum", [x, try constant(dims)], [.int("keepdims", keepDims ? 1 : 0)])
     case .activation(let op, let slope): return try activation(op, slope, try input(0, &self), type)
     case .convTranspose2d(let options): return try convTranspose(node, options, type)
-    case .groupNorm(let groups, let epsilon): return try groupNorm(node, groups, epsilon, type)
+    case .groupNorm(let groups, let epsilon): return try groupNorm(node, groups, epsilon)
     case .pad(let amounts, let mode, let value): return try pad(node, amounts, mode, value, type)
-    case .upsample(let size, let scale, let isLinear, let alignsCorners):
-      return try resize(node, size, scale, isLinear: isLinear, alignsCorners: alignsCorners)
+    case .upsample(let size, let scale, let linear, let alignsCorners):
+      return try upsample(node, size, scale, linear, alignsCorners)
     case .cast(let to): return self.node("Cast", [try name(node.inputs[0])], [.int("to", Int(ElementType(to).rawValue))])
     }
   }

@@ -44,6 +44,15 @@ extension Kernels {
   (x > 0 ? x : 0) + T.log1plus(T.exponential(-x.magnitude))
 }
 
+/// t = tanh(softplus(x)) = n / (n + 2) with n = e^x (e^x + 2), and its slope 4 (n + 1) / (n + 2)^2 e^x / (e^x + 1); 1 and 0 from 20 on,
+/// where the rest is below rounding.
+@inline(__always) private func mishFactor<T: Real>(_ x: T) -> (t: T, slope: T) {
+  if x > 20 { return (1, 0) }
+  let e = T.exponential(x)
+  let n = e * (e + 2)
+  return (n / (n + 2), 4 * (n + 1) / ((n + 2) * (n + 2)) * e / (e + 1))
+}
+
 /// Klambauer et al., Self-Normalizing Neural Networks (2017).
 private let seluScale = 1.0507009873554804934193349852946
 private let seluAlpha = 1.6732632423543772848170429916717
@@ -57,7 +66,7 @@ private func forward<T: Real>(
   case .selu:
     let (scale, low) = (T(seluScale), T(seluScale * seluAlpha))
     unaryLoop(loop, out, a) { $0 > 0 ? scale * $0 : low * exponentialMinusOne($0) }
-  case .mish: unaryLoop(loop, out, a) { $0 * T.hyperbolicTangent(softplus($0)) }
+  case .mish: unaryLoop(loop, out, a) { $0 * mishFactor($0).t }
   case .hardswish: unaryLoop(loop, out, a) { $0 < -3 ? 0 : $0 > 3 ? $0 : $0 * ($0 + 3) / 6 }
   case .hardsigmoid: unaryLoop(loop, out, a) { $0 < -3 ? 0 : $0 > 3 ? 1 : ($0 + 3) / 6 }
   case .relu6: unaryLoop(loop, out, a) { $0 < 0 ? 0 : $0 > 6 ? 6 : $0 }
@@ -83,8 +92,8 @@ private func gradient<T: Real>(
     binaryLoop(loop, out, g, x) { g, x in x > 0 ? g * scale : g * low * T.exponential(x) }
   case .mish:
     binaryLoop(loop, out, g, x) { g, x in
-      let t = T.hyperbolicTangent(softplus(x))
-      return g * (t + x * (1 - t * t) * sigmoid(x))
+      let (t, slope) = mishFactor(x)
+      return g * (t + x * slope)
     }
   case .hardswish: binaryLoop(loop, out, g, x) { g, x in x <= -3 ? 0 : x >= 3 ? g : g * (x / 3 + T(0.5)) }
   case .hardsigmoid: binaryLoop(loop, out, g, x) { g, x in x > -3 && x < 3 ? g / 6 : 0 }

@@ -17,6 +17,26 @@ package enum SafeTensors {
   package static func encode(
     _ tensors: [(name: String, tensor: Tensor)], metadata: [(String, String)] = [], half: HalfFormat? = nil
   ) throws(Failure) -> [UInt8] {
+    let head = try header(tensors, metadata: metadata, half: half)
+    var out = ByteWriter(reserving: head.count + tensors.reduce(0) { $0 + $1.tensor.byteCount })
+    out.write(head)
+    for (_, tensor) in tensors {
+      if let half, tensor.dtype.isFloat {
+        let (source, narrow) = (try tensor.detached().cast(.f32).contiguous(), try Tensor.empty([tensor.count * 2], .u8))
+        Kernels.narrow(half, tensor.count, from: source.pointer, to: narrow.pointer)
+        out.write(UnsafeRawBufferPointer(start: narrow.pointer, count: narrow.byteCount))
+        continue
+      }
+      let source = try tensor.detached().contiguous()
+      out.write(UnsafeRawBufferPointer(start: source.pointer, count: source.byteCount))
+    }
+    return out.bytes
+  }
+
+  /// What stands before the data of `tensors`: length and header.
+  package static func header(
+    _ tensors: [(name: String, tensor: Tensor)], metadata: [(String, String)] = [], half: HalfFormat? = nil
+  ) throws(Failure) -> [UInt8] {
     var header = JSONObject()
     if !metadata.isEmpty {
       var object = JSONObject()
@@ -39,25 +59,38 @@ package enum SafeTensors {
     }
     var text = JSONValue.object(header).utf8()
     while text.count % 8 != 0 { text.append(32) }
-    var out = ByteWriter(reserving: 8 + text.count + offset)
+    var out = ByteWriter(reserving: 8 + text.count)
     out.write(UInt64(text.count))
     out.write(text)
-    for (_, tensor) in tensors {
-      if let half, tensor.dtype.isFloat {
-        let (source, narrow) = (try tensor.detached().cast(.f32).contiguous(), try Tensor.empty([tensor.count * 2], .u8))
-        Kernels.narrow(half, tensor.count, from: source.pointer, to: narrow.pointer)
-        out.write(UnsafeRawBufferPointer(start: narrow.pointer, count: narrow.byteCount))
-        continue
-      }
-      let source = try tensor.detached().contiguous()
-      out.write(UnsafeRawBufferPointer(start: source.pointer, count: source.byteCount))
-    }
     return out.bytes
   }
 
-  /// The tensors of a file, by order of their data; each is a copy, two-byte floats as f32.
-  /// - Throws: `CORRUPT_DATA` naming what does not fit: sizes, overlaps, gaps, types.
-  package static func decode(_ bytes: UnsafeRawBufferPointer) throws(Failure) -> [(name: String, tensor: Tensor)] {
+  /// The texts in a file's `__metadata__`; `bytes` may end anywhere behind the header.
+  /// - Throws: `CORRUPT_DATA` when there is no header or one of them is no text.
+  package static func metadata(_ bytes: UnsafeRawBufferPointer) throws(Failure) -> [(String, String)] {
+    guard let entries = try open(bytes).members["__metadata__"] else { return [] }
+    guard let object = entries.objectValue else { throw Failure(.corruptData, "safetensors: __metadata__ is not an object") }
+    var out: [(String, String)] = []
+    for (key, value) in object {
+      guard let text = value.stringValue else {
+        throw Failure(.corruptData, "safetensors: '\(key)' in __metadata__ is not a text")
+      }
+      out.append((key, text))
+    }
+    return out
+  }
+
+  /// Length and header of the file whose first bytes these are, in bytes; nil when there cannot be such a file.
+  package static func headerBytes(_ first: UnsafeRawBufferPointer) -> Int? {
+    var reader = ByteReader(first, what: "safetensors")
+    guard let length: UInt64 = try? reader.read(), length <= UInt64(headerLimit) else { return nil }
+    return 8 + Int(length)
+  }
+
+  /// The header's members and the data behind it.
+  private static func open(_ bytes: UnsafeRawBufferPointer) throws(Failure) -> (
+    members: JSONObject, data: UnsafeRawBufferPointer
+  ) {
     var reader = ByteReader(bytes, what: "safetensors")
     let length: UInt64 = try reader.read()
     guard length <= UInt64(min(headerLimit, reader.remaining)) else {
@@ -72,6 +105,13 @@ package enum SafeTensors {
       throw Failure(.corruptData, "safetensors: the header is not JSON: \(error.message)")
     }
     guard let members = header.objectValue else { throw Failure(.corruptData, "safetensors: the header is not an object") }
+    return (members, data)
+  }
+
+  /// The tensors of a file, by order of their data; each is a copy, two-byte floats as f32.
+  /// - Throws: `CORRUPT_DATA` naming what does not fit: sizes, overlaps, gaps, types.
+  package static func decode(_ bytes: UnsafeRawBufferPointer) throws(Failure) -> [(name: String, tensor: Tensor)] {
+    let (members, data) = try open(bytes)
     var entries: [(name: String, type: DType, half: HalfFormat?, shape: [Int], begin: Int, end: Int)] = []
     for (name, value) in members where name != "__metadata__" {
       entries.append(try entry(name, value, dataBytes: data.count))

@@ -46,6 +46,16 @@ extension OpTests {
       try w2.adamStep(
         AdamOptions(lr: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, decoupled: false), step: 1, m: m, v: v)
       out["adam"] = try bits(w2)
+      let steps = try Tensor.zeros([], .i64)
+      let states = try (0..<4).map { _ throws(Failure) in try Tensor.zeros(w2.shape) }
+      try GroupSteps.rmsprop(
+        [w2], steps: [steps], square: [states[0]], mean: [states[1]], velocity: [states[2]],
+        RMSpropOptions(lr: 0.01, alpha: 0.9, epsilon: 1e-8, weightDecay: 0.1, momentum: 0.9))
+      try GroupSteps.adagrad(
+        [w2], steps: [steps], sum: [states[3]], AdagradOptions(lr: 0.01, lrDecay: 0.1, epsilon: 1e-8, weightDecay: 0.1))
+      try GroupSteps.approach([states[0]], [w2], weight: 0.25)
+      for (i, state) in states.enumerated() { out["state \(i)"] = try bits(state) }
+      out["rmsprop, adagrad"] = try bits(w2)
       out["uniform"] = try bits(Tensor.uniform([100_001]))
       let long = try Tensor.normal([300_007])
       out["sum"] = try bits(long.sum())

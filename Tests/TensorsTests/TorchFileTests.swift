@@ -140,7 +140,10 @@ import Testing
     for _ in 0..<4000 {
       var bytes = good
       for _ in 0...random() % 3 {
-        bytes[zip.start + random() % zip.size] = random() % 4 == 0 ? UInt8("(}]q.RQbseuhtN".utf8.randomElement() ?? 0) : UInt8(random() & 0xff)
+        let opcodes = Array("(}]q.RQbseuhtN".utf8)
+        let isOpcode = random() % 4 == 0
+        let value = random()
+        bytes[zip.start + random() % zip.size] = isOpcode ? opcodes[value % opcodes.count] : UInt8(value & 0xff)
       }
       zip.fixChecksum(&bytes)
       let message = why(bytes)

@@ -118,7 +118,7 @@ test.case("a U-Net, 1-d layers and the other layers are traced", function()
   tensor.manual_seed(9)
   local down = nn.sequential { nn.conv2d(1, 8, 3, { padding = 1, padding_mode = "reflect" }), nn.groupnorm(2, 8), nn.leaky_relu(0.1) }
   local bottom = nn.sequential { nn.maxpool2d(2), nn.conv2d(8, 12, 3, { padding = 1 }), nn.silu(), nn.conv_transpose2d(12, 8, 2, { stride = 2 }) }
-  local wide = nn.sequential { nn.maxpool2d(2), nn.upsample { scale = 2, mode = "bilinear" }, nn.elu() }
+  local wide = nn.sequential { nn.maxpool2d(2), nn.upsample(2, { mode = "bilinear" }), nn.elu() }
   local last = nn.conv2d(24, 3, 1)
   local net = nn.sequential { down, function(x) return tensor.cat({ x, bottom(x), wide(x) }, 2) end, last }
   local compiled = net:compile { shape = { 1, 1, 16, 16 } }

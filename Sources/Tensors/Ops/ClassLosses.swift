@@ -16,8 +16,41 @@ extension Tensor {
     if ignored == nil, logits.rank <= 2 {
       return try crossEntropy(logits, targets, weight: weight, smoothing: smoothing, reduction: reduction)
     }
-    return try perPlace(op, logits, targets, weight, ignored, reduction) { (rows, ids) throws(Failure) in
-      try crossEntropy(rows, ids, weight: weight, smoothing: smoothing, reduction: ignored == nil ? reduction : .none)
+    let classes = try placeClasses(op, logits, targets, weight)
+    guard smoothing >= 0, smoothing <= 1 else {
+      throw Failure(.invalidArgument, "\(op): label_smoothing must be in 0..1, not \(smoothing)")
+    }
+    let (type, shape) = (logits.dtype, logits.shape)
+    let batch = logits.rank == 1 ? 1 : shape[0]
+    let s = PlaneEntropy(
+      batch: batch, classes: classes, places: targets.count / max(1, batch), smoothing: smoothing, ignored: ignored)
+    let (x, ids) = (try logits.detached().contiguous(), try targets.detached().cast(.i64).contiguous())
+    let weights = try weight?.detached().cast(type).contiguous()
+    let (loss, norm, lse) = (
+      try empty(targets.shape, type, op: op), try empty(targets.shape, type, op: op), try empty(targets.shape, type, op: op)
+    )
+    let idPointer = UnsafePointer(ids.pointer.assumingMemoryBound(to: Int64.self))
+    let bad = Kernels.planeEntropy(
+      type, s, x: x.pointer, targets: idPointer, weight: weights?.pointer, loss: loss.pointer, norm: norm.pointer,
+      lse: lse.pointer)
+    if bad >= 0 {
+      throw Failure(.invalidArgument, "\(op): class id \(idPointer[bad]) at place \(bad + 1) is not in 0..\(classes - 1)")
+    }
+    let divisor = reduction == .mean ? try norm.sum().item() : 1
+    let out =
+      switch reduction {
+      case .none: loss
+      case .sum: try loss.sum()
+      case .mean: try loss.sum().div(scalar(divisor, type))
+      }
+    return out.recorded(op, [logits], saving: [x, ids, lse] + (weights.map { [$0] } ?? [])) { (g, saved, _) throws(Failure) in
+      let (gradient, dx) = (try g.contiguous(), try empty(shape, type, op: op))
+      let ids = saved[1]
+      Kernels.planeEntropyBackward(
+        type, s, x: saved[0].pointer, targets: UnsafePointer(ids.pointer.assumingMemoryBound(to: Int64.self)),
+        weight: saved.count > 3 ? saved[3].pointer : nil, lse: saved[2].pointer, g: gradient.pointer,
+        gStride: reduction == .none ? 1 : 0, scale: 1 / divisor, dx: dx.pointer)
+      return [dx]
     }
   }
 
@@ -31,26 +64,13 @@ extension Tensor {
     }
   }
 
-  /// Every place as a row: (N,C,d1,...) -> (N d1 ..., C). `loss` has one number per row where some are ignored or `none` is asked for.
+  /// Every place as a row: (N,C,d1,...) -> (N d1 ..., C); for nll. `loss` has one number per row where some are ignored or `none` is asked for.
   private static func perPlace(
     _ op: String, _ x: Tensor, _ targets: Tensor, _ weight: Tensor?, _ ignored: Int64?, _ reduction: Reduction,
     _ loss: (Tensor, Tensor) throws(Failure) -> Tensor
   ) throws(Failure) -> Tensor {
-    try x.needFloat(op)
+    let count = try placeClasses(op, x, targets, weight)
     let isRow = x.rank == 1
-    guard x.rank >= 1, targets.shape == (isRow ? [] : [x.shape[0]] + x.shape[2...]) else {
-      throw Failure(
-        .shapeMismatch,
-        "\(op): logits \(Shape.text(x.shape)) and targets \(Shape.text(targets.shape)) do not fit: "
-          + "(batch, classes, ...) against (batch, ...) class ids are needed")
-    }
-    guard !targets.dtype.isFloat, targets.dtype != .bool else {
-      throw Failure(.typeMismatch, "\(op): targets must be integer class ids from 0, not \(targets.dtype)")
-    }
-    let count = x.shape[isRow ? 0 : 1]
-    if let weight, weight.shape != [count] {
-      throw Failure(.shapeMismatch, "\(op): weight \(Shape.text(weight.shape)) does not fit \(count) classes")
-    }
     let last = isRow ? [0] : [0] + Array(2..<x.rank) + [1]
     let rows = try x.permuted(last).reshaped([targets.count, count])
     let ids = try targets.detached().cast(.i64).reshaped([targets.count])
@@ -69,6 +89,25 @@ extension Tensor {
       let shares = if let weight { try weight.detached().cast(x.dtype).indexSelected(0, known) } else { try scalar(1, x.dtype) }
       return try each.sum().div(select(isIgnored, zero, shares).sum())
     }
+  }
+
+  /// The number of classes of x (N,C,d1,...), or (C), after a look at the targets (N,d1,...) and the weights (C).
+  private static func placeClasses(_ op: String, _ x: Tensor, _ targets: Tensor, _ weight: Tensor?) throws(Failure) -> Int {
+    try x.needFloat(op)
+    guard x.rank >= 1, targets.shape == (x.rank == 1 ? [] : [x.shape[0]] + x.shape[2...]) else {
+      throw Failure(
+        .shapeMismatch,
+        "\(op): logits \(Shape.text(x.shape)) and targets \(Shape.text(targets.shape)) do not fit: "
+          + "(batch, classes, ...) against (batch, ...) class ids are needed")
+    }
+    guard !targets.dtype.isFloat, targets.dtype != .bool else {
+      throw Failure(.typeMismatch, "\(op): targets must be integer class ids from 0, not \(targets.dtype)")
+    }
+    let count = x.shape[x.rank == 1 ? 0 : 1]
+    if let weight, weight.shape != [count] {
+      throw Failure(.shapeMismatch, "\(op): weight \(Shape.text(weight.shape)) does not fit \(count) classes")
+    }
+    return count
   }
 
   /// -sum(target weight log softmax(logits)) over the classes; the mean is over places, as in PyTorch.

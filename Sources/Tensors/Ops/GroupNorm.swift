@@ -37,7 +37,8 @@ extension Tensor {
     let one = if let scale { scale } else { try full([channels], 1, type) }
     let inputs = [x] + [gamma, beta].compactMap { $0 }
     if Trace.current != nil {
-      out.traced(.groupNorm(groups: groups, epsilon: epsilon), [x, gamma ?? one, try beta ?? zeros([channels], type)])
+      let zero = if let beta { beta } else { try zeros([channels], type) }
+      out.traced(.groupNorm(groups: groups, epsilon: epsilon), [x, gamma ?? one, zero])
     }
     let hasGamma = gamma != nil
     return out.recorded(op, inputs, saving: [source, one, mean, inverse]) { (g, saved, needs) throws(Failure) in

@@ -167,6 +167,10 @@ extension Tensor {
   package func split(_ dim: Int, size: Int) throws(Failure) -> [Tensor] {
     let axis = try Shape.axis(dim, rank: rank, op: "split")
     guard size >= 1 else { throw Failure(.invalidArgument, "split: the size must be at least 1, not \(size)") }
+    guard shape[axis] / size < 1_000_000 else {
+      throw Failure(
+        .invalidArgument, "split: dim \(axis + 1) of \(Shape.text(shape)) has more than a million pieces of \(size)")
+    }
     var parts: [Tensor] = []
     for start in stride(from: 0, to: shape[axis], by: size) {
       parts.append(try narrowed(axis, from: start, length: min(size, shape[axis] - start)))

@@ -86,7 +86,9 @@ struct StoredZip {
     }
     guard let start = Int(exactly: numbers.start), let size = Int(exactly: numbers.size), start <= limit, size <= limit - start,
       numbers.count <= UInt64(size / 46)
-    else { throw bad("a directory of \(numbers.count) entries in \(numbers.size) bytes at \(numbers.start) is not in the file") }
+    else {
+      throw bad("a directory of \(numbers.count) entries in \(numbers.size) bytes at \(numbers.start) is not in the file")
+    }
     return (start, start + size, Int(numbers.count))
   }
 

@@ -104,7 +104,8 @@ package enum TorchFile {
           switch key {
           case .text(let text): name = .text(text)
           case .integer(let number): name = .integer(number)
-          default: throw Failure(.unsupported, "from_torch: a dict has a \(key.kind) as key; strings and whole numbers are read")
+          default:
+            throw Failure(.unsupported, "from_torch: a dict has a \(key.kind) as key; strings and whole numbers are read")
           }
           out.append((name, try self.value(element, depth: depth + 1)))
         }

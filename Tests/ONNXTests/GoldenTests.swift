@@ -35,7 +35,7 @@ import Testing
     return all.compactMap { try? Case($0) }
   }()
 
-  @Test func allCasesAreThere() { #expect(GoldenTests.cases.count >= 140) }
+  @Test func allCasesAreThere() { #expect(GoldenTests.cases.count >= 160) }
 
   @Test(arguments: cases) func same(_ test: Case) throws {
     let graph = try test.file.withUnsafeBytes { try Graph.decodedONNX($0) }

@@ -86,6 +86,10 @@ case("gemm turned", [("Gemm", ["w", "x"], "y", {"transB": 1}), ("Transpose", ["y
 case("matmul and add", [("MatMul", ["x", "w"], "y", {}), ("Add", ["b", "y"], "z", {})], f(2, 3, 5), {"w": f(5, 4), "b": f(4)})
 case("a product that two read", [("MatMul", ["x", "w"], "y", {}), ("Add", ["y", "b"], "z", {}), ("Mul", ["y", "z"], "v", {})], row,
      {"w": f(5, 4), "b": f(4)})
+case("a product read before it is added to", [("MatMul", ["x", "w"], "y", {}), ("Mul", ["y", "h"], "m", {}), ("Add", ["y", "b"], "z", {}),
+                                             ("Sub", ["z", "m"], "v", {})], row, {"w": f(5, 4), "b": f(4), "h": np.float32(0.5)})
+case("a product of two names", [("MatMul", ["x", "w"], "y", {}), ("Identity", ["y"], "i", {}), ("Add", ["i", "b"], "z", {}),
+                                ("Mul", ["z", "y"], "v", {})], row, {"w": f(5, 4), "b": f(4)})
 case("attention", [("Transpose", ["x"], "t", {"perm": [0, 2, 1]}), ("MatMul", ["x", "t"], "s", {}), ("Softmax", ["s"], "p", {"axis": -1}),
                    ("MatMul", ["p", "x"], "y", {})], f(2, 4, 3))
 bn = {"s": f(3), "b": f(3), "m": f(3), "v": np.abs(f(3)) + np.float32(0.5)}

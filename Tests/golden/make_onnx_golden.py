@@ -167,9 +167,12 @@ case("nearly gelu", [("Mul", ["x", "r"], "d", {}), ("Erf", ["d"], "e", {}), ("Ad
 
 # Arithmetic.
 for op in ["Add", "Sub", "Mul", "Div", "Max", "Min"]:
-    one(op, op, row, ["w"], {"w": f(3, 1) + np.float32(3)})
+    one(op, op, row, ["w"], {"w": f(3, 1) + np.float32(3)}, batch=3)
 one("Pow 2", "Pow", row, ["w"], {"w": np.float32(2)})
 one("Pow by integers", "Pow", np.abs(row), ["w"], {"w": i64(1, 2, 3, 4, 5)})
+case("Div and Mod of integers", [("Cast", ["x"], "i", {"to": T.INT64}), ("Div", ["i", "w"], "d", {}), ("Mod", ["i", "w"], "m", {}),
+                                 ("Mul", ["d", "ten"], "t", {}), ("Add", ["t", "m"], "s", {}), ("Cast", ["s"], "y", {"to": T.FLOAT})],
+     row * np.float32(9), {"w": i64(2, -3, 4, -5, 1), "ten": i64(10)})
 one("Mod of floats", "Mod", row, ["w"], {"w": f(5)}, fmod=1)
 case("Sum, Max and Min of three", [("Sum", ["x", "w", "x"], "a", {}), ("Max", ["a", "x", "w"], "b", {}), ("Min", ["b", "a", "x"], "c", {}),
                                    ("Sub", ["a", "c"], "y", {})], row, {"w": f(5)})

@@ -101,6 +101,29 @@ case("dropout, opset 10", [("Dropout", ["x"], ["y", "mask"], {"ratio": 0.3}), ("
 case("dropout, opset 13", [("Dropout", ["x", "r"], "y", {})], row, {"r": np.float32(0.4)}, opset=13)
 case("embedding", [("Gather", ["t", "x"], "y", {})], random.integers(0, 6, (3, 4)), {"t": f(6, 5)})
 
+one("conv transpose", "ConvTranspose", f(2, 4, 4, 5), ["w", "b"], {"w": f(4, 3, 3, 2), "b": f(6)}, group=2, strides=[2, 3], pads=[1, 0, 1, 0], output_padding=[1, 0])
+one("conv transpose, pads of four sides", "ConvTranspose", f(2, 2, 4, 5), ["w"], {"w": f(2, 3, 3, 3)}, strides=[2, 2], pads=[0, 1, 1, 2])
+one("conv transpose of rows", "ConvTranspose", f(2, 2, 5), ["w"], {"w": f(2, 3, 4)}, strides=[2], pads=[1, 1])
+one("group norm, opset 21", "GroupNormalization", f(2, 6, 3, 4), ["s", "b"], {"s": f(6), "b": f(6)}, opset=21, num_groups=3, epsilon=1e-3)
+one("group norm, opset 18", "GroupNormalization", f(2, 6, 3, 4), ["s", "b"], {"s": f(3), "b": f(3)}, opset=18, num_groups=3)
+
+# Sizes.
+small = f(2, 2, 3, 4)
+scales = lambda *v: np.array(v, np.float32)  # noqa: E731
+one("resize nearest", "Resize", small, ["", "s"], {"s": scales(1, 1, 2, 3)}, opset=19)
+one("resize nearest from the corner", "Resize", small, ["", "s"], {"s": scales(1, 1, 2.5, 1.3)}, opset=13, coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+one("resize to sizes", "Resize", small, ["", "", "s"], {"s": i64(2, 2, 7, 9)}, opset=13, mode="linear", batch=2)
+one("resize linear", "Resize", small, ["", "s"], {"s": scales(1, 1, 2, 2)}, opset=17, mode="linear", coordinate_transformation_mode="pytorch_half_pixel")
+one("resize linear by corners", "Resize", small, ["", "s"], {"s": scales(1, 1, 2, 3)}, opset=17, mode="linear", coordinate_transformation_mode="align_corners")
+one("resize, opset 10", "Resize", small, ["s"], {"s": scales(1, 1, 2, 2)}, opset=10)
+one("upsample, opset 9", "Upsample", small, ["s"], {"s": scales(1, 1, 2, 2)}, opset=9)
+one("upsample, opset 7", "Upsample", small, opset=7, scales=[1.0, 1.0, 3.0, 2.0])
+one("depth to space", "DepthToSpace", f(2, 8, 3, 2), blocksize=2)
+one("depth to space, CRD", "DepthToSpace", f(2, 8, 3, 2), blocksize=2, mode="CRD")
+for mode in ["reflect", "edge"]:
+    one("Pad " + mode, "Pad", image, ["p"], {"p": i64(0, 0, 1, 2, 0, 0, 3, 0)}, mode=mode)
+one("Pad wrap by axes", "Pad", image, ["p", "", "a"], {"p": i64(1, 2, 3, 0), "a": i64(-1, 2)}, opset=19, mode="wrap")
+
 # Pools.
 one("max pool", "MaxPool", image, kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 1])
 one("max pool, ceil", "MaxPool", image, kernel_shape=[2, 3], strides=[2, 2], ceil_mode=1)

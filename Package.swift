@@ -86,9 +86,16 @@ let house: [Room] = [
   // number tower
   Room(name: "TensorKernels", layer: 2, needs: ["Core", "COpenBLAS"], isKernel: true),
   Room(name: "Tensors", layer: 3, needs: ["TensorKernels", "Core"]),
+  Room(name: "TensorGraph", layer: 4, needs: ["Tensors", "TensorKernels", "Core"]),
+  // ONNX files
+  Room(
+    name: "ONNX", layer: 5, needs: ["TensorGraph", "Tensors", "TensorKernels", "Core"], libraries: [.protobuf],
+    leavesOut: ["Protos"]),
   // script tower
   Room(name: "LuaHost", layer: 2, needs: ["Core", "CLuaHost", "CLua"]),
-  Room(name: "LuaTensor", layer: 7, needs: ["LuaHost", "Tensors", "TensorKernels", "Core"]),
+  Room(
+    name: "LuaTensor", layer: 7,
+    needs: ["LuaHost", "ONNX", "TensorGraph", "Tensors", "TensorKernels", "ObjectStore", "Core", "CXXHash"]),
   Room(
     name: "LuaData", layer: 8,
     needs: [

@@ -16,21 +16,19 @@ M.params = {
 
 -- A list of 784-vectors -> a list of answers, in one pass through the network.
 local function answer(net, images)
-  return tensor.no_grad(function()
-    local probabilities = net(tensor.from_table(images)):softmax(-1)
-    local best = probabilities:argclass()
-    local answers = {}
-    for i = 1, #images do
-      local row, digit = probabilities[i]:totable(), best[i]:item()
-      answers[i] = { prediction = digit, confidence = row[digit + 1], probabilities = row }
-    end
-    return answers
-  end)
+  local probabilities = net(tensor.from_table(images)):softmax(-1)
+  local best = probabilities:argclass()
+  local answers = {}
+  for i = 1, #images do
+    local row, digit = probabilities[i]:totable(), best[i]:item()
+    answers[i] = { prediction = digit, confidence = row[digit + 1], probabilities = row }
+  end
+  return answers
 end
 
 function M.run(input, _, p)
   local model = lake.model(input)
-  local net   = model:load():eval()
+  local net   = model:load():compile { shape = { 1, 784 } }
   local batch = http.batcher({ max = p.max_batch, wait_ms = p.max_wait_ms },
                              function(images) return answer(net, images) end)
 

@@ -57,7 +57,7 @@ def batches(name, batch, data, layout):
             yield x, y
     with open(os.path.join(data, "train-images-idx3-ubyte"), "rb") as f:
         count, height, width = struct.unpack(">4xIII", f.read(16))
-        x = torch.frombuffer(bytearray(f.read()), dtype=torch.uint8).reshape(count, 1, height, width).float() / 255
+        x = torch.frombuffer(bytearray(f.read()), dtype=torch.uint8).reshape(count, 1, height, width)
     with open(os.path.join(data, "train-labels-idx1-ubyte"), "rb") as f:
         f.read(8)
         y = torch.frombuffer(bytearray(f.read()), dtype=torch.uint8).long()
@@ -66,7 +66,7 @@ def batches(name, batch, data, layout):
         order = torch.randperm(count)
         for i in range(0, count - batch + 1, batch):
             rows = order[i:i + batch]
-            yield x[rows], y[rows]
+            yield x[rows].float().div_(255), y[rows]
 
 
 def until(seconds, call):

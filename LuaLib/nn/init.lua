@@ -8,9 +8,12 @@ local norm = require "nn.norm"
 local activation = require "nn.activation"
 local shape = require "nn.shape"
 local container = require "nn.container"
+local graph = require "nn.graph"
+local onnx = require "nn.onnx"
 
 local nn = {
   linear = require "nn.linear",
+  conv1d = require "nn.conv1d",
   conv2d = require "nn.conv2d",
   maxpool2d = pool.maxpool2d,
   avgpool2d = pool.avgpool2d,
@@ -26,7 +29,10 @@ local nn = {
   lambda = container.lambda,
   from_graph = container.from_graph,
   gradcheck = require "nn.gradcheck",
+  explain = graph.explain,
   find_nan = require "nn.find_nan",
+  export_onnx = onnx.export,
+  from_onnx = onnx.import,
   -- losses; targets of cross_entropy and nll are class ids from 0
   cross_entropy = tensor.cross_entropy,
   nll = tensor.nll,
@@ -34,8 +40,16 @@ local nn = {
   l1 = tensor.l1,
   huber = tensor.huber,
   bce_with_logits = tensor.bce_with_logits,
+  bce = tensor.bce,
+  kl_div = tensor.kl_div,
+  smooth_l1 = tensor.smooth_l1,
 }
-for name, make in pairs(activation) do nn[name] = make end
+for _, part in ipairs {
+  activation, require "nn.rectifier", require "nn.conv_transpose", require "nn.norm_groups", require "nn.resize",
+  require "nn.padding".layers,
+} do
+  for name, make in pairs(part) do nn[name] = make end
+end
 
 --- Class ids (from 0) of the largest logits.
 function nn.predict_class(logits) return logits:argclass() end

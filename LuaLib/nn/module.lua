@@ -10,6 +10,7 @@ local module = { types = {} }
 
 local Module = {}
 local method = {}
+module.method = method   -- nn.graph adds to it
 
 Module.__index = function(self, key)
   local found = method[key]
@@ -107,6 +108,15 @@ function method:named_parameters()
   return out
 end
 
+--- A list of {name, tensor} of all buffers, in order.
+function method:named_buffers()
+  local out = {}
+  walk(self, "", function(prefix, layer)
+    for _, name in ipairs(layer.own_buffers) do out[#out + 1] = { prefix .. name, layer[name] } end
+  end)
+  return out
+end
+
 --- A list of all parameters, in order.
 function method:parameters()
   local out = {}
@@ -124,6 +134,18 @@ end
 local function set_mode(self, training)
   walk(self, "", function(_, layer) layer.training = training end)
   return self
+end
+-- Runs body with all layers at rest, and gives each its own mode back, also after an error.
+function module.at_rest(self, body)
+  local modes = {}
+  walk(self, "", function(_, layer)
+    modes[layer] = layer.training
+    layer.training = false
+  end)
+  local result = table.pack(pcall(body))
+  for layer, training in pairs(modes) do layer.training = training end
+  if not result[1] then error(result[2], 0) end
+  return table.unpack(result, 2, result.n)
 end
 --- Dropout drops and batch norm learns its statistics (the mode after making).
 function method:train() return set_mode(self, true) end
@@ -229,16 +251,15 @@ function method:summary(...)
   end
   local layers = self.type == "sequential" and self.layers or { self }
   if #shape > 0 then
-    local was = self.training
-    self:eval()
-    tensor.no_grad(function()
-      local x = tensor.zeros(shape)
-      for i, layer in ipairs(layers) do
-        x = layer(x)
-        line(i, layer, "(" .. table.concat(x:shape(), ", ") .. ")")
-      end
+    module.at_rest(self, function()
+      tensor.no_grad(function()
+        local x = tensor.zeros(shape)
+        for i, layer in ipairs(layers) do
+          x = layer(x)
+          line(i, layer, "(" .. table.concat(x:shape(), ", ") .. ")")
+        end
+      end)
     end)
-    set_mode(self, was)
   else
     for i, layer in ipairs(layers) do line(i, layer, "") end
   end

@@ -7,12 +7,17 @@ import Tensors
 package enum TensorFaces {
   package static let module = Module(
     "tensor", "N-dimensional arrays with gradients.",
-    making + random + joining + networks + exchange + foreign + watching, types: [Tensor.luaType])
+    making + alike + random + joining + networks + layers + losses + exchange + foreign + watching + onnx,
+    types: [Tensor.luaType])
   /// For LuaLib's nn and optim only.
   package static let internals = Module(
-    "_tensor", "Fused steps for optimizers, and the state of random numbers.", steps + groupSteps + layerNames)
+    "_tensor", "Fused steps for optimizers, the state of random numbers, and tracing.",
+    steps + groupSteps + layerNames + graphs, types: [LuaGraph.luaType, LuaCompiledNetwork.luaType])
   /// What `Script` registers.
-  package static let entries = [ModuleEntry("tensor", module), ModuleEntry("_tensor", internals)]
+  package static let entries = [
+    ModuleEntry("tensor", module), ModuleEntry("_tensor", internals), ModuleEntry("_checkpoint", CheckpointFaces.module),
+    ModuleEntry("_batch", BatchFaces.module),
+  ]
 
   private static let shapeOptions = "fun(...: integer|integer[]|{dtype?: string}): Tensor"
 
@@ -188,15 +193,25 @@ package enum TensorFaces {
       o.maxPool = try options.boolean("max_pool") ?? false
       return try call.push(Tensor.conv2d(call.tensor(1), call.tensor(2), call.optionalTensor(3), o))
     },
-    Fn("max_pool2d", "fun(x: Tensor, opts: {kernel: any, stride?: any, padding?: any}): Tensor", "The largest of each window.")
-    { call in
+    Fn(
+      "max_pool2d", "fun(x: Tensor, opts: {kernel: any, stride?: any, padding?: any, ceil_mode?: boolean}): Tensor",
+      "The largest of each window. ceil_mode: a last window may hang over the edge."
+    ) { call in
       let (kernel, stride, padding) = try pool(call)
-      return try call.push(try call.tensor(1).maxPool2d(kernel: kernel, stride: stride, padding: padding))
+      let ceil = try call.options(2).boolean("ceil_mode") ?? false
+      return try call.push(try call.tensor(1).maxPool2d(kernel: kernel, stride: stride, padding: padding, ceil: ceil))
     },
-    Fn("avg_pool2d", "fun(x: Tensor, opts: {kernel: any, stride?: any, padding?: any}): Tensor", "The mean of each window.") {
-      call in
+    Fn(
+      "avg_pool2d",
+      "fun(x: Tensor, opts: {kernel: any, stride?: any, padding?: any, ceil_mode?: boolean, count_include_pad?: boolean}): Tensor",
+      "The mean of each window; padding counts as zeros unless count_include_pad is false."
+    ) { call in
       let (kernel, stride, padding) = try pool(call)
-      return try call.push(try call.tensor(1).averagePool2d(kernel: kernel, stride: stride, padding: padding))
+      let o = try call.options(2)
+      return try call.push(
+        try call.tensor(1).averagePool2d(
+          kernel: kernel, stride: stride, padding: padding, ceil: o.boolean("ceil_mode") ?? false,
+          countsPadding: o.boolean("count_include_pad") ?? true))
     },
     Fn(
       "adaptive_avg_pool2d", "fun(x: Tensor, opts: {size: any}): Tensor",
@@ -237,26 +252,6 @@ package enum TensorFaces {
     Fn("embedding", "fun(weight: Tensor, ids: Tensor): Tensor", "The rows of weight at ids (from 0).") { call in
       try call.push(Tensor.embedding(call.tensor(1), call.tensor(2)))
     },
-    Fn(
-      "cross_entropy",
-      "fun(logits: Tensor, targets: Tensor, opts?: {reduction?: string, weight?: Tensor, label_smoothing?: number}): Tensor",
-      "Cross entropy of logits (rows, classes) against class ids (rows) from 0."
-    ) { call in
-      let o = try call.options(3)
-      return try call.push(
-        Tensor.crossEntropy(
-          call.tensor(1), call.tensor(2), weight: o.object("weight", as: Tensor.self),
-          smoothing: o.number("label_smoothing") ?? 0, reduction: o.reduction()))
-    },
-    Fn(
-      "nll", "fun(logp: Tensor, targets: Tensor, opts?: {reduction?: string, weight?: Tensor}): Tensor",
-      "Minus the log-probability of each target."
-    ) {
-      call in
-      let o = try call.options(3)
-      return try call.push(
-        Tensor.nll(call.tensor(1), call.tensor(2), weight: o.object("weight", as: Tensor.self), reduction: o.reduction()))
-    },
     Fn("mse", "fun(x: Tensor, y: Tensor, " + lossOptions, "Squared differences.") { call in
       try call.push(Tensor.mse(call.tensor(1), call.tensor(2), reduction: call.options(3).reduction()))
     },
@@ -272,10 +267,6 @@ package enum TensorFaces {
       return try call.push(
         Tensor.huber(call.tensor(1), call.tensor(2), delta: o.number("delta") ?? 1, reduction: o.reduction()))
     },
-    Fn("bce_with_logits", "fun(x: Tensor, y: Tensor, " + lossOptions, "Binary cross entropy of logits against probabilities.") {
-      call in
-      try call.push(Tensor.bceWithLogits(call.tensor(1), call.tensor(2), reduction: call.options(3).reduction()))
-    },
   ]
 
   private static func pool(_ call: borrowing Call) throws(Failure) -> ((Int, Int), (Int, Int), (Int, Int)) {
@@ -285,7 +276,10 @@ package enum TensorFaces {
   }
 
   private static let exchange: [Fn] = [
-    Fn("to_safetensors", "fun(tensors: table<string, Tensor>): string", "The bytes of a safetensors file, names in order.") {
+    Fn(
+      "to_safetensors", "fun(tensors: table<string, Tensor>, opts?: {floats?: string}): string",
+      "The bytes of a safetensors file, names in order. floats: \"f16\" or \"bf16\" writes them rounded to two bytes."
+    ) {
       call in
       var all: [(name: String, tensor: Tensor)] = []
       try call.forEachPair(1) {
@@ -293,9 +287,13 @@ package enum TensorFaces {
         all.append((try call.string(-2), try call.tensor(-1)))
       }
       all.sort { $0.name < $1.name }
-      return call.push(bytes: try SafeTensors.encode(all))
+      let half = try call.options(2).choice("floats", HalfFormat.allCases.map(\.rawValue)).flatMap { HalfFormat(rawValue: $0) }
+      return call.push(bytes: try SafeTensors.encode(all, half: half))
     },
-    Fn("from_safetensors", "fun(bytes: string): table<string, Tensor>", "The tensors of a safetensors file by name.") { call in
+    Fn(
+      "from_safetensors", "fun(bytes: string): table<string, Tensor>",
+      "The tensors of a safetensors file by name; F16 and BF16 as f32."
+    ) { call in
       let all = try call.withBytes(1) { try SafeTensors.decode($0) }
       return try call.pushTable(fields: all.count) { t in
         for (name, tensor) in all { try t.set(name) { try $0.push(tensor) } }

@@ -13,7 +13,7 @@ extension Tensor {
 }
 
 enum LuaTensorMethods {
-  static let all: [Fn] = elementwise + comparisons + inPlace + reductions + shapes + picking + linear + values
+  static let all: [Fn] = elementwise + comparisons + inPlace + reductions + shapes + picking + linear + more + values
 
   private static func binary(_ name: String, _ op: BinaryOp, _ doc: String) -> Fn {
     Fn(name, "fun(self: Tensor, other: Tensor|number|boolean): Tensor", doc) { call in
@@ -312,11 +312,11 @@ enum LuaTensorMethods {
     },
     Fn(
       "gather", "fun(self: Tensor, dim: integer, positions: Tensor): Tensor",
-      "Along a dim, the element at each given position (from 1)."
+      "Along a dim, the element at each given position (from 1); of other dims there may be fewer positions."
     ) { call in
       let t = try call.tensor(1)
       let axis = try Shape.axis(call.dim(2), rank: t.rank, op: "gather")
-      return try call.push(t.gathered(axis, call.positions(3, extent: t.shape[axis])))
+      return try call.push(t.gatheredPart(axis, call.positions(3, extent: t.shape[axis])))
     },
     Fn(
       "scatter_add", "fun(self: Tensor, dim: integer, positions: Tensor, source: Tensor): Tensor",
@@ -362,7 +362,8 @@ enum LuaTensorMethods {
       return 0
     },
     Fn("detach", "fun(self: Tensor): Tensor", "The same elements without history.") { call in
-      try call.push(try call.tensor(1).detached())
+      let source = try call.tensor(1)
+      return try call.push(source.detached().traced(.reshape(source.shape), [source]))
     },
     Fn(
       "requires_grad_", "fun(self: Tensor, wanted?: boolean): Tensor", "Whether backward leaves a gradient in self.grad (true)."

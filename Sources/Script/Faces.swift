@@ -12,6 +12,8 @@ package enum Faces {
       ModuleEntry("_http", LuaServe.internals),
       ModuleEntry("tensor", TensorFaces.module),
       ModuleEntry("_tensor", TensorFaces.internals),
+      ModuleEntry("_checkpoint", CheckpointFaces.module),
+      ModuleEntry("_batch", BatchFaces.module),
       ModuleEntry("_bridge", Bridge.module),
     ]
 }

@@ -2,6 +2,7 @@ package import Core
 package import Lake
 package import LuaHost
 package import LuaSystem
+import LuaTensor
 
 /// A Lua state with every module and service in place, for a job, the REPL or a test.
 package final class ScriptEnvironment {
@@ -25,6 +26,7 @@ package final class ScriptEnvironment {
     state = try State(configuration)
     state.provide(context)
     state.provide(lake)
+    state.provide(CheckpointPlace(lake))
     state.provide(ConfinedPaths(roots: job.dataRoots + [job.scriptRoot], base: job.scriptRoot))
   }
 }

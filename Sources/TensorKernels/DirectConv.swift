@@ -28,9 +28,17 @@ struct DirectConv {
     x: UnsafePointer<Float>, mask: UnsafePointer<Float>?, weights: WinogradConv.Weights, bias: UnsafePointer<Float>?,
     y: UnsafeMutablePointer<Float>, relu: Bool
   ) throws(Failure) {
-    let packed = try pack(weights)
-    defer { BufferPool.give(packed) }
-    nonisolated(unsafe) let w: UnsafePointer<Float> = typed(UnsafeRawPointer(packed.pointer))
+    let buffer = try pack(weights)
+    defer { BufferPool.give(buffer) }
+    try forward(x: x, mask: mask, packed: typed(UnsafeRawPointer(buffer.pointer)), bias: bias, y: y, relu: relu)
+  }
+
+  /// `forward` with weights that `pack` has put in order.
+  func forward(
+    x: UnsafePointer<Float>, mask: UnsafePointer<Float>?, packed: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
+    y: UnsafeMutablePointer<Float>, relu: Bool
+  ) throws(Failure) {
+    nonisolated(unsafe) let w = packed
     let copies = pad > 0 || mask != nil
     let scratch = try Scratch(bytes: copies ? paddedFloats * 4 : 0, blocks: batch)
     nonisolated(unsafe) let (x, mask, bias, y) = (x, mask, bias, y)
@@ -55,7 +63,7 @@ struct DirectConv {
   }
 
   /// Weights in the order of reading: for four output channels [in][tap][4], for each of the rest [in][tap].
-  private func pack(_ weights: WinogradConv.Weights) throws(Failure) -> Buffer {
+  func pack(_ weights: WinogradConv.Weights) throws(Failure) -> Buffer {
     let buffer = try BufferPool.take(byteCount: max(1, outChannels * inChannels * 9) * 4, zeroed: false)
     let target: UnsafeMutablePointer<Float> = typed(buffer.pointer)
     for o in 0..<outChannels {

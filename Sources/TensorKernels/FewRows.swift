@@ -1,15 +1,16 @@
 import Core
 
-/// C (m, n) = A (m, k) B', or C + A B', with few rows of A, as in a prediction for one image: it reads B (n, k) once and does not pack it, which is
+/// C (m, n) = A (m, k) B', or C + A B', or relu(A B' + bias), with few rows of A, as in a prediction for one image: it reads B (n, k) once and does not pack it, which is
 /// all the time that such a product takes.
 enum FewRows {
   static let most = 3
 
   static func product(
     _ m: Int, _ n: Int, _ k: Int, _ a: UnsafePointer<Float>, _ lda: Int, _ b: UnsafePointer<Float>, _ ldb: Int,
-    _ c: UnsafeMutablePointer<Float>, _ ldc: Int, adds: Bool
+    _ c: UnsafeMutablePointer<Float>, _ ldc: Int, adds: Bool = false, finish: (bias: UnsafePointer<Float>?, relu: Bool) = (nil, false)
   ) {
-    nonisolated(unsafe) let (a, b, c) = (a, b, c)
+    nonisolated(unsafe) let (a, b, c, bias) = (a, b, c, finish.bias)
+    let relu = finish.relu
     // Four rows of B at a time, about 100,000 products a block.
     let grain = max(1, 25_000 / (m * k)) * 4
     Parallel.forEach(count: n, grain: grain) { columns in
@@ -18,12 +19,16 @@ enum FewRows {
         while j + 4 <= columns.upperBound {
           let sums = fourDots(a + i * lda, b + j * ldb, ldb, k)
           let target = c + i * ldc + j
-          store4(adds ? load4(target) + sums : sums, target)
+          var result = adds ? load4(target) + sums : sums
+          if let bias { result += load4(bias + j) }
+          store4(relu ? result.replacing(with: 0, where: result .< 0) : result, target)
           j += 4
         }
         while j < columns.upperBound {
           let sum = dot(a + i * lda, b + j * ldb, k)
-          c[i * ldc + j] = adds ? c[i * ldc + j] + sum : sum
+          var result = adds ? c[i * ldc + j] + sum : sum
+          if let bias { result += bias[j] }
+          c[i * ldc + j] = relu && result < 0 ? 0 : result
           j += 1
         }
       }

@@ -1,28 +1,5 @@
-/// Loops over bytes of files that others wrote: 16-bit floats, checksums.
+/// Checksums of files that others wrote.
 extension Kernels {
-  /// `count` IEEE half-precision numbers (1 sign, 5 exponent, 10 fraction bits; little-endian, any alignment) as f32, exactly.
-  package static func widenHalf(_ count: Int, from source: UnsafeRawPointer, into out: UnsafeMutablePointer<Float>) {
-    for i in 0..<count {
-      let half = UInt32(UInt16(littleEndian: source.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self)))
-      let (sign, exponent, fraction) = ((half & 0x8000) << 16, (half >> 10) & 0x1f, half & 0x3ff)
-      let magnitude: UInt32
-      switch exponent {
-      case 0: magnitude = (Float(fraction) * 0x1p-24).bitPattern  // 0 and subnormal numbers
-      case 31: magnitude = 0x7f80_0000 | fraction << 13  // infinity and NaN
-      default: magnitude = (exponent + 112) << 23 | fraction << 13
-      }
-      out[i] = Float(bitPattern: sign | magnitude)
-    }
-  }
-
-  /// `count` bfloat16 numbers (the upper half of an f32; little-endian, any alignment) as f32, exactly.
-  package static func widenBrain(_ count: Int, from source: UnsafeRawPointer, into out: UnsafeMutablePointer<Float>) {
-    for i in 0..<count {
-      let upper = UInt32(UInt16(littleEndian: source.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self)))
-      out[i] = Float(bitPattern: upper << 16)
-    }
-  }
-
   /// Tables for eight bytes at a time: table k takes a byte that k more bytes follow.
   private static let crcTables: [UInt32] = {
     var tables = [UInt32](repeating: 0, count: 8 * 256)

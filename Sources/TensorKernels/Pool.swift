@@ -5,6 +5,8 @@ package struct PoolShape: Sendable, Equatable {
   package var planes, height, width, kernelH, kernelW, strideH, strideW, padH, padW, outHeight, outWidth: Int
   /// For adaptive pooling the window of output i is floor(i H / OH) ..< ceil((i + 1) H / OH).
   package var isAdaptive = false
+  /// Whether an average counts padding as zeros.
+  package var countsPadding = true
 
   package init(
     planes: Int, height: Int, width: Int, kernel: (Int, Int), stride: (Int, Int), padding: (Int, Int), out: (Int, Int),
@@ -17,9 +19,18 @@ package struct PoolShape: Sendable, Equatable {
     (outHeight, outWidth) = out
   }
 
+  /// Windows along one dim; with `ceil` also one that hangs over the end, if it begins inside of the image or the padding before it.
+  package static func windows(_ extent: Int, _ kernel: Int, _ stride: Int, _ padding: Int, ceil: Bool) -> Int {
+    let room = extent + 2 * padding - kernel
+    guard ceil else { return room / stride + 1 }
+    let count = (room + stride - 1) / stride + 1
+    return (count - 1) * stride >= extent + padding ? count - 1 : count
+  }
+
   /// Windows of 2 x 2 side by side: the usual case.
   var isPlainTwo: Bool {
     !isAdaptive && kernelH == 2 && kernelW == 2 && strideH == 2 && strideW == 2 && padH == 0 && padW == 0
+      && outHeight <= height / 2 && outWidth <= width / 2
   }
   /// Where maxima are found: i32 places in the plane, or u8 codes for windows of 2 x 2: 0 and 1 in the upper row, 2 and 3 below.
   package func positionType(_ type: DType) -> DType { hasCodes(type) ? .u8 : .i32 }
@@ -37,7 +48,7 @@ package struct PoolShape: Sendable, Equatable {
   }
   /// What an average divides by: the window with its padding, as PyTorch's `count_include_pad`.
   @inline(__always) func area(_ i: Int, _ j: Int) -> Int {
-    if isAdaptive { return rows(i).count * columns(j).count }
+    if isAdaptive || !countsPadding { return rows(i).count * columns(j).count }
     let h = min(i * strideH - padH + kernelH, height + padH) - (i * strideH - padH)
     let w = min(j * strideW - padW + kernelW, width + padW) - (j * strideW - padW)
     return h * w

@@ -48,10 +48,22 @@ struct WinogradConv {
     y: UnsafeMutablePointer<Float>, finish: Finish
   ) throws(Failure) {
     guard tiles > 0, outChannels > 0 else { return }
-    let transformed = try BufferPool.take(byteCount: 36 * inChannels * paddedOut * 4, zeroed: false)
+    let transformed = try BufferPool.take(byteCount: transformedBytes, zeroed: false)
     defer { BufferPool.give(transformed) }
-    nonisolated(unsafe) let u: UnsafeMutablePointer<Float> = typed(transformed.pointer)
-    transform(weights, u)
+    transform(weights, typed(transformed.pointer))
+    try forward(x: x, mask: mask, transformed: typed(UnsafeRawPointer(transformed.pointer)), bias: bias, y: y, finish: finish)
+  }
+
+  /// Bytes of U.
+  var transformedBytes: Int { 36 * inChannels * paddedOut * 4 }
+
+  /// `forward` with U = `transformed`, which `transform` has made.
+  func forward(
+    x: UnsafePointer<Float>, mask: UnsafePointer<Float>?, transformed: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
+    y: UnsafeMutablePointer<Float>, finish: Finish
+  ) throws(Failure) {
+    guard tiles > 0, outChannels > 0 else { return }
+    nonisolated(unsafe) let u = transformed
     let panels = (outChannels + 15) / 16
     // At least eight pieces of work where the shape has them, so that small batches keep all cores busy.
     let chunk = min(48, max(6, ((tiles + 7) / 8 + 5) / 6 * 6))
@@ -77,7 +89,7 @@ struct WinogradConv {
           for panel in from..<max(from, min(panels, from + panelsPerGroup)) {
             let isNarrow = paddedOut - panel * 16 < 16
             for p in 0..<36 {
-              let b = UnsafePointer(u + (p * paddedOut + panel * 16) * inChannels)
+              let b = u + (p * paddedOut + panel * 16) * inChannels
               var row = 0
               while row < rows {
                 let a = UnsafePointer(v + p * stepV + row * paddedIn)
@@ -99,7 +111,7 @@ struct WinogradConv {
   }
 
   /// U = G g G' for all pairs of channels.
-  private func transform(_ weights: Weights, _ u: UnsafeMutablePointer<Float>) {
+  func transform(_ weights: Weights, _ u: UnsafeMutablePointer<Float>) {
     nonisolated(unsafe) let (u, w) = (u, weights)
     let step = paddedOut * inChannels
     Parallel.forEach(count: inChannels, grain: max(1, 512 / max(1, outChannels))) { channels in

@@ -124,6 +124,7 @@ extension Tensor {
 
   /// Notes how this result came from `inputs`, when anybody wants to know. `saved` is given back to `backward`.
   func recorded(_ op: String, _ inputs: [Tensor], saving saved: [Tensor] = [], _ backward: @escaping Backward) -> Tensor {
+    if let trace = Trace.current { trace.note(other: op) }
     defer { if Anomaly.isOn { Anomaly.look(self, op, inputs) } }
     guard GradMode.isEnabled, inputs.contains(where: \.tracksGradient), dtype.isFloat else { return self }
     node = Node(op, inputs, saved: saved, backward: backward)

@@ -13,15 +13,14 @@ package enum Shape {
     var total = 1
     for extent in shape {
       guard extent >= 0 else { throw Failure(.invalidArgument, "\(op): shape \(text(shape)) has a negative extent") }
-      // Also where another extent is 0: sizes are computed with, whether there are elements or not.
-      guard extent <= 1 << 48 else { throw Failure(.invalidArgument, "\(op): shape \(text(shape)) has too many elements") }
-      let (product, overflow) = total.multipliedReportingOverflow(by: extent)
+      // Also where another extent is 0: products of some of the extents are computed with, whether there are elements or not.
+      let (product, overflow) = total.multipliedReportingOverflow(by: max(1, extent))
       guard !overflow, product <= 1 << 48 else {
         throw Failure(.invalidArgument, "\(op): shape \(text(shape)) has too many elements")
       }
       total = product
     }
-    return total
+    return shape.contains(0) ? 0 : total
   }
 
   /// Row-major strides in elements.

@@ -219,6 +219,7 @@ package final class Tensor {
   package func clone() throws(Failure) -> Tensor {
     let out = try Tensor.empty(shape, dtype, op: "clone")
     out.fill(from: self)
+    out.traced(.reshape(shape), [self])
     return out.recorded("clone", [self]) { (g, _, _) throws(Failure) in [g] }
   }
 
@@ -257,6 +258,7 @@ package final class Tensor {
     if to == dtype { return self }
     let out = try Tensor.empty(shape, to, op: "cast")
     Kernels.cast(from: dtype, to: to, StridedLoop(shape: shape, [out.strides, strides]), out: out.pointer, a: pointer)
+    out.traced(.cast(to), [self])
     guard to.isFloat, dtype.isFloat else { return out }
     let from = dtype
     return out.recorded("cast", [self]) { (g, _, _) throws(Failure) in [try g.cast(from)] }

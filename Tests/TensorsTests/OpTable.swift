@@ -4,7 +4,9 @@ import TensorKernels
 import Tensors
 
 extension OpCase {
-  static let all: [OpCase] = elementwise + reductions + matrices + images + normalization + losses + joins + views + steps
+  static let all: [OpCase] =
+    elementwise + reductions + matrices + images + normalization + losses + joins + views + steps
+    + layers + places
 
   private static let elementwise: [OpCase] = {
     let naive: [UnaryOp: @Sendable (Double) -> Double] = [

@@ -178,7 +178,7 @@ import Testing
     #endif
   }
   private func widen(_ source: UnsafeRawPointer, _ out: UnsafeMutableBufferPointer<Float>) {
-    if let base = out.baseAddress { Kernels.widenHalf(1, from: source, into: base) }
+    if let base = out.baseAddress { Kernels.widen(.f16, 1, from: source, to: base) }
   }
 }
 

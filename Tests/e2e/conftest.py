@@ -1,7 +1,9 @@
 """What the tests from outside share: the digits, whole and a small part of them, and servers."""
 import os
+import shutil
 import signal
 import struct
+import subprocess
 import sys
 
 import pytest
@@ -78,3 +80,15 @@ def bench(tmp_path_factory):
             return name
         service.script = script
         yield service
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory):
+    """kill_at.c, compiled: to be preloaded into a program that is to die at its n-th change of a folder."""
+    compiler = shutil.which("cc") or shutil.which("clang")
+    if not compiler:
+        pytest.skip("no C compiler for kill_at.c")
+    path = tmp_path_factory.mktemp("shim") / "kill_at.so"
+    source = os.path.join(TOP, "Tests", "e2e", "kill_at.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(path), source, "-ldl"], check=True)
+    return str(path)

@@ -52,17 +52,6 @@ SILENT = {
 }
 
 
-@pytest.fixture(scope="module")
-def shim(tmp_path_factory):
-    compiler = shutil.which("cc") or shutil.which("clang")
-    if not compiler:
-        pytest.skip("no C compiler for kill_at.c")
-    path = tmp_path_factory.mktemp("shim") / "kill_at.so"
-    source = os.path.join(TOP, "Tests", "e2e", "kill_at.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(path), source, "-ldl"], check=True)
-    return str(path)
-
-
 class Place:
     """A lake of its own, in which Lua text runs in a program of its own."""
 

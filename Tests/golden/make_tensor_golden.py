@@ -11,6 +11,8 @@ import sys
 import torch
 import torch.nn.functional as F
 
+import layer_cases
+
 assert torch.__version__.startswith("2.13."), "golden numbers are made with PyTorch 2.13, not " + torch.__version__
 torch.set_default_dtype(torch.float64)
 torch.set_num_threads(1)
@@ -225,4 +227,5 @@ for m, n, d, dec in ((0.0, False, 0.0, 0.0), (0.9, False, 0.0, 0.0), (0.9, True,
     case("sgd", [p0, gs], steps(lambda p: O.SGD(p, lr=0.1, momentum=m, nesterov=n, dampening=d, weight_decay=dec)), grad=False,
          lr=0.1, momentum=m, nesterov=n, dampening=d, decay=dec)
 
+layer_cases.add(case, f, pos, ints, bools)
 json.dump({"torch": torch.__version__, "cases": cases}, sys.stdout, separators=(",", ":"))

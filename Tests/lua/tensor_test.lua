@@ -210,3 +210,143 @@ test.case("long chains of garbage stay within memory", function()
   for _ = 1, 300 do x = x + 1 end
   test.equal(x[1]:item(), 300.0)
 end)
+
+test.case("einsum names sums of products", function()
+  local a, b = tensor.randn(2, 3), tensor.randn(3, 4)
+  test.truthy(tensor.einsum("ij,jk->ik", a, b):allclose(a:matmul(b)))
+  test.truthy(tensor.einsum("ij->j", a):allclose(a:sum(1)))
+  test.truthy(tensor.einsum("ii", tensor.eye(3)):allclose(T(3)))
+  test.truthy(tensor.bmm(a:unsqueeze(1), b:unsqueeze(1)):allclose(a:matmul(b):unsqueeze(1)))
+  test.raises("einsum: 'ij,jk->ik' has 2 terms for 1 tensors", function() tensor.einsum("ij,jk->ik", a) end)
+  test.raises("einsum: term 2, 'jk', of shape (2, 3) has extent 2 where another has 3", function()
+    tensor.einsum("ij,jk->ik", a, a)
+  end)
+  test.raises("has a letter on the right that is not on the left", function() tensor.einsum("ij->ik", a) end)
+  test.raises("must be of letters", function() tensor.einsum("i1->i", a) end)
+end)
+
+test.case("turning and filling by place", function()
+  local x = T { { 1, 2, 3 }, { 4, 5, 6 } }
+  test.equal(values(x:flip(2)), { { 3.0, 2.0, 1.0 }, { 6.0, 5.0, 4.0 } })
+  test.equal(values(x:roll(1, -1)), { { 3.0, 1.0, 2.0 }, { 6.0, 4.0, 5.0 } })
+  test.equal(values(x:tril()), { { 1.0, 0.0, 0.0 }, { 4.0, 5.0, 0.0 } })
+  test.equal(values(x:triu(1)), { { 0.0, 2.0, 3.0 }, { 0.0, 0.0, 6.0 } })
+  test.equal(values(x:diagonal()), { 1.0, 5.0 })
+  test.equal(values(x:masked_fill(x:gt(4), -1)), { { 1.0, 2.0, 3.0 }, { 4.0, -1.0, -1.0 } })
+  test.equal(x:tile(2, 2):shape(), { 4, 6 })
+  test.equal(values(x:repeat_interleave(2, 1):select(2, 1)), { 1.0, 1.0, 4.0, 4.0 })
+  test.equal(values(x:amax(2)), { 3.0, 6.0 })
+  test.equal(values(T { 1, 2 }:outer(T { 3, 4 })), { { 3.0, 4.0 }, { 6.0, 8.0 } })
+  test.equal(#x:chunk(2, 2), 2)
+  test.equal(values(x:unbind(2)[3]), { 3.0, 6.0 })
+  test.close(T { 0, 0 }:logsumexp():item(), math.log(2), 1e-6)
+  local at = T({ { 1 }, { 3 } }, { dtype = "i64" })
+  test.equal(values(x:scatter(2, at, 9)), { { 9.0, 2.0, 3.0 }, { 4.0, 5.0, 9.0 } })
+  test.equal(values(x:scatter(2, at, T { { 7 }, { 8 } })), { { 7.0, 2.0, 3.0 }, { 4.0, 5.0, 8.0 } })
+  test.raises("positions count from 1", function() x:scatter(2, at - 1, 9) end)
+  test.raises("scatter: position 4 is not in 1..3, the extent of dim 2", function() x:scatter(2, at + 1, 9) end)
+  test.raises("masked_fill: the mask must be bool", function() x:masked_fill(x, 0) end)
+  test.raises("repeat_interleave: ", function() x:repeat_interleave(1 << 47, 1) end)
+  test.raises("too many elements", function() tensor.zeros(0, 1 << 30, 1 << 30) end)
+end)
+
+test.case("pad and upsample check what they are given", function()
+  local x = T { { 1, 2, 3 } }
+  test.equal(values(tensor.pad(x, { 1, 1 }, { value = 5 })), { { 5.0, 1.0, 2.0, 3.0, 5.0 } })
+  test.equal(values(tensor.pad(x, { -1, -1 })), { { 2.0 } })
+  test.equal(values(tensor.pad(x, { 2, 1 }, { mode = "circular" })), { { 2.0, 3.0, 1.0, 2.0, 3.0, 1.0 } })
+  test.raises("pad: pairs (before, after)", function() tensor.pad(x, { 1 }) end)
+  test.raises("pad: -2 and -2 cut more than dim 2 of (1, 3) has", function() tensor.pad(x, { -2, -2 }) end)
+  test.raises("pad: ", function() tensor.pad(x, { 1 << 40, 0 }) end)
+  test.raises("pad: ", function() tensor.pad(x, { (1 << 31) - 1, 0, (1 << 31) - 1, 0 }) end)
+  local image = tensor.zeros(1, 1, 2, 2)
+  test.raises("upsample: either size or scale", function() tensor.upsample(image, {}) end)
+  test.raises("upsample: the size of dim 3 must be 1 to 2^31 - 1, not 0.0", function() tensor.upsample(image, { size = 0 }) end)
+  test.raises("align_corners is for mode", function() tensor.upsample(image, { scale = 2, align_corners = true }) end)
+  test.raises("2 numbers are needed", function() tensor.upsample(image, { scale = { 1, 2, 3 } }) end)
+end)
+
+test.case("settings beyond reason are errors, and take no memory", function()
+  local x, line, w = tensor.ones(1, 4, 3, 3), tensor.ones(1, 4, 3), tensor.ones(4, 4, 2, 2)
+  local bad = { -1, 0, 1 << 20, 1 << 31, 1 << 47, 1 << 62, math.maxinteger, math.mininteger }
+  local empty = tensor.zeros(0, 1 << 20, 1, 1)
+  local function run(f, ...)
+    local ok, result = pcall(f, ...)
+    if ok and tensor.is_tensor(result) then test.truthy(result:numel() < 1 << 27, tostring(result:numel())) end
+  end
+  for _, n in ipairs(bad) do
+    for _, name in ipairs { "stride", "padding", "output_padding", "dilation", "groups" } do
+      run(tensor.conv_transpose2d, x, w, nil, { [name] = n })
+      run(tensor.conv_transpose2d, empty, empty, nil, { [name] = n })
+      run(tensor.conv_transpose1d, line, tensor.ones(4, 4, 2), nil, { [name] = n })
+      if name ~= "output_padding" then run(tensor.conv1d, line, tensor.ones(4, 4, 2), nil, { [name] = n }) end
+    end
+    for _, name in ipairs { "kernel", "stride", "padding" } do
+      local o = { kernel = 2 }
+      o[name] = n
+      run(tensor.max_pool1d, line, o)
+      run(tensor.avg_pool1d, line, o)
+      o.ceil_mode = true
+      run(tensor.max_pool2d, x, o)
+      run(tensor.avg_pool2d, x, o)
+    end
+    run(tensor.adaptive_max_pool1d, line, { size = n })
+    run(tensor.adaptive_max_pool2d, tensor.zeros(0, 1, 2, 2), { size = n })
+    run(tensor.upsample, tensor.zeros(0, 1, 2, 2), { size = n, mode = "bilinear" })
+    run(tensor.upsample, x, { scale = n })
+    run(tensor.upsample, x, { scale = 1 / (n + 0.5) })
+    run(tensor.group_norm, x, n)
+    run(tensor.pixel_shuffle, empty, n)
+    run(tensor.pixel_unshuffle, empty, n)
+    for _, mode in ipairs { "constant", "reflect", "replicate", "circular" } do
+      run(tensor.pad, x, { n, n }, { mode = mode })
+      run(tensor.pad, x, { 0, n, 0, n, 0, n }, { mode = mode })
+      run(tensor.pad, empty, { n, 0 }, { mode = mode })
+    end
+    run(x.tile, x, n, n, n, n)
+    run(x.repeat_interleave, x, n, 1)
+    run(x.roll, x, n, 2)
+    run(x.diagonal, x, n)
+    run(x.tril, x, n)
+    run(x.chunk, x, n)
+    if n < 0 or n > 1 << 40 then run(tensor.linspace, 0, 1, n) end
+  end
+  for _, name in ipairs { "scale", "size" } do
+    for _, value in ipairs { 0 / 0, 1 / 0, -1 / 0, 1e300, 1e-300 } do run(tensor.upsample, x, { [name] = value }) end
+  end
+  for _, equation in ipairs { "", "->", ",", "...", "......", "a...a", "ij->ij->", "ij>i",
+    ("a"):rep(2000), "..->", "i,->", "\xff" } do
+    run(tensor.einsum, equation, x)
+    run(tensor.einsum, equation, x, x)
+  end
+end)
+
+test.case("tensors like others, even steps, directions", function()
+  local x = tensor.ones(2, 3, { dtype = "i64" })
+  test.equal(tensor.zeros_like(x):dtype(), "i64")
+  test.equal(tensor.ones_like(x, { dtype = "f32" }):dtype(), "f32")
+  test.equal(values(tensor.full_like(x, 7)), { { 7, 7, 7 }, { 7, 7, 7 } })
+  test.equal(tensor.randn_like(x:to "f32"):shape(), { 2, 3 })
+  test.equal(values(tensor.linspace(0, 1, 5)), { 0.0, 0.25, 0.5, 0.75, 1.0 })
+  test.truthy(tensor.normalize(T { { 3, 4 } }):allclose(T { { 0.6, 0.8 } }))
+  test.truthy(tensor.cosine_similarity(T { { 1, 0 } }, T { { 1, 1 } }):allclose(T { math.sqrt(0.5) }))
+  local zero = tensor.zeros(1, 2):requires_grad_()
+  tensor.normalize(zero):sum():backward()
+  test.truthy(not zero.grad:isnan():any())
+end)
+
+test.case("two-byte floats in files", function()
+  local bytes = tensor.to_safetensors({ a = T { 1, 2.5, -3 }, ids = T({ 1 }, { dtype = "i64" }) }, { floats = "bf16" })
+  local read = tensor.from_safetensors(bytes)
+  test.equal(values(read.a), { 1.0, 2.5, -3.0 })
+  test.equal(read.ids:dtype(), "i64")
+  test.truthy(#bytes < #tensor.to_safetensors { a = T { 1, 2.5, -3 }, ids = T({ 1 }, { dtype = "i64" }) })
+  test.raises("option 'floats' of 'to_safetensors' cannot be", function() tensor.to_safetensors({}, { floats = "f8" }) end)
+end)
+
+test.case("a view of many positions is not cut into as many tensors", function()
+  local long = tensor.zeros(1):expand(1 << 40)
+  test.raises("more than a million pieces", function() long:split(1) end)
+  test.raises("more than a million pieces", function() long:chunk(1 << 40) end)
+  test.raises("more than a million positions", function() long:unbind() end)
+end)

@@ -29,7 +29,8 @@ extension Tensor {
     else {
       throw Failure(.invalidArgument, "conv2d: stride, dilation and groups must be 1 to 2^20 - 1 and padding 0 to 2^20 - 1")
     }
-    guard x.shape[1] == weight.shape[1] * o.groups, weight.shape[0] % o.groups == 0, weight.shape[2] > 0, weight.shape[3] > 0
+    guard weight.shape[1] < 1 << 40, x.shape[1] == weight.shape[1] * o.groups, weight.shape[0] % o.groups == 0,
+      weight.shape[2] > 0, weight.shape[3] > 0
     else {
       throw Failure(
         .shapeMismatch,
@@ -67,6 +68,7 @@ extension Tensor {
     let out = try Tensor.empty([s.batch, s.outChannels, s.outHeight, s.outWidth], type, op: "conv2d")
     try Kernels.conv2d(type, s, x: source.pointer, w: w.pointer, bias: b?.pointer, y: out.pointer, relu: o.relu)
     let relu = o.relu
+    out.tracedConvolution(o, [x, weight, bias])
     return out.recorded("conv2d", [x, weight] + (bias.map { [$0] } ?? []), saving: [source, w] + (relu ? [out] : [])) {
       (g, saved, needs) throws(Failure) in
       let dy = try g.contiguous()
@@ -96,6 +98,7 @@ extension Tensor {
     let isTracked = GradMode.isEnabled && inputs.contains { $0.tracksGradient }
     let codes = isTracked ? try Tensor.empty(out.shape, .u8, op: "conv2d") : nil
     try Kernels.conv2dMaxPool(s, x: source.pointer, w: w.pointer, bias: b?.pointer, y: out.pointer, codes: codes?.pointer)
+    out.tracedConvolution(o, inputs)
     guard let codes else { return out }
     return out.recorded("conv2d", inputs, saving: [source, w, codes]) { (g, saved, needs) throws(Failure) in
       let dy = try g.contiguous()
@@ -109,8 +112,22 @@ extension Tensor {
     }
   }
 
+  /// A trace sees the convolution, its activation and its pooling one after the other.
+  private func tracedConvolution(_ o: ConvOptions, _ inputs: [Tensor?]) {
+    guard let trace = Trace.current else { return }
+    var plain = o
+    (plain.relu, plain.maxPool) = (false, false)
+    // Values between that nobody has: objects that only stand for them.
+    let summed = o.relu ? detached() : self
+    trace.note(.conv2d(plain), inputs, summed)
+    guard o.relu else { return }
+    let active = o.maxPool ? detached() : self
+    trace.note(.unary(.relu), [summed], active)
+    if o.maxPool { trace.note(.maxPool2d(kernel: [2, 2], stride: [2, 2], padding: [0, 0]), [active], self) }
+  }
+
   private func poolShape(
-    _ op: String, kernel: (Int, Int), stride: (Int, Int), padding: (Int, Int)
+    _ op: String, kernel: (Int, Int), stride: (Int, Int), padding: (Int, Int), ceil: Bool = false
   ) throws(Failure) -> PoolShape {
     guard rank == 3 || rank == 4 else {
       throw Failure(.shapeMismatch, "\(op): input \(Shape.text(shape)) must be (batch, channels, height, width)")
@@ -133,18 +150,27 @@ extension Tensor {
     }
     return PoolShape(
       planes: shape.dropLast(2).reduce(1, *), height: h, width: w, kernel: kernel, stride: stride, padding: padding,
-      out: ((h + 2 * padding.0 - kernel.0) / stride.0 + 1, (w + 2 * padding.1 - kernel.1) / stride.1 + 1))
+      out: (
+        PoolShape.windows(h, kernel.0, stride.0, padding.0, ceil: ceil),
+        PoolShape.windows(w, kernel.1, stride.1, padding.1, ceil: ceil)
+      ))
   }
 
-  /// The largest of each window; padding never wins.
-  package func maxPool2d(kernel: (Int, Int), stride: (Int, Int), padding: (Int, Int) = (0, 0)) throws(Failure) -> Tensor {
-    let s = try poolShape("max_pool2d", kernel: kernel, stride: stride, padding: padding)
+  /// The largest of each window; padding never wins. With `ceil`, a last window may hang over the edge.
+  package func maxPool2d(
+    kernel: (Int, Int), stride: (Int, Int), padding: (Int, Int) = (0, 0), ceil: Bool = false
+  ) throws(Failure) -> Tensor {
+    let s = try poolShape("max_pool2d", kernel: kernel, stride: stride, padding: padding, ceil: ceil)
     let (type, lead) = (dtype, Array(shape.dropLast(2)))
     let source = try detached().contiguous()
     let out = try Tensor.empty(lead + [s.outHeight, s.outWidth], type, op: "max_pool2d")
     let wanted = GradMode.isEnabled && tracksGradient
     let positions = wanted ? try Tensor.empty(out.shape, s.positionType(type), op: "max_pool2d") : nil
     Kernels.maxPool(type, s, x: source.pointer, y: out.pointer, positions: positions?.pointer)
+    if !ceil {
+      out.traced(
+        .maxPool2d(kernel: [kernel.0, kernel.1], stride: [stride.0, stride.1], padding: [padding.0, padding.1]), [self])
+    }
     guard let positions else { return out }
     let old = shape
     return out.recorded("max_pool2d", [self], saving: [positions]) { (g, saved, _) throws(Failure) in
@@ -154,9 +180,18 @@ extension Tensor {
     }
   }
 
-  /// The mean of each window; padding counts as zeros.
-  package func averagePool2d(kernel: (Int, Int), stride: (Int, Int), padding: (Int, Int) = (0, 0)) throws(Failure) -> Tensor {
-    try averaged(poolShape("avg_pool2d", kernel: kernel, stride: stride, padding: padding), "avg_pool2d")
+  /// The mean of each window; padding counts as zeros, or not at all. With `ceil`, a last window may hang over the edge.
+  package func averagePool2d(
+    kernel: (Int, Int), stride: (Int, Int), padding: (Int, Int) = (0, 0), ceil: Bool = false, countsPadding: Bool = true
+  ) throws(Failure) -> Tensor {
+    var s = try poolShape("avg_pool2d", kernel: kernel, stride: stride, padding: padding, ceil: ceil)
+    s.countsPadding = countsPadding
+    let out = try averaged(s, "avg_pool2d")
+    if !ceil, countsPadding || padding == (0, 0) {
+      out.traced(
+        .averagePool2d(kernel: [kernel.0, kernel.1], stride: [stride.0, stride.1], padding: [padding.0, padding.1]), [self])
+    }
+    return out
   }
 
   /// Means over as even windows as possible, so that the result is (..., out.0, out.1).
@@ -164,7 +199,7 @@ extension Tensor {
     var s = try poolShape("adaptive_avg_pool2d", kernel: (1, 1), stride: (1, 1), padding: (0, 0))
     guard out.0 >= 1, out.1 >= 1 else { throw Failure(.invalidArgument, "adaptive_avg_pool2d: the size must be at least 1") }
     (s.outHeight, s.outWidth, s.isAdaptive) = (out.0, out.1, true)
-    return try averaged(s, "adaptive_avg_pool2d")
+    return try averaged(s, "adaptive_avg_pool2d").traced(.adaptiveAveragePool2d(out: [out.0, out.1]), [self])
   }
 
   private func averaged(_ s: PoolShape, _ op: String) throws(Failure) -> Tensor {

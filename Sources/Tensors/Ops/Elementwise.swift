@@ -32,6 +32,7 @@ extension Tensor {
     }
     let out = try Tensor.empty(shape, type, op: op.rawValue)
     Kernels.binary(op, type, Tensor.loop(shape, out, a, b), out: out.pointer, a: a.pointer, b: b.pointer)
+    out.traced(.binary(op), [a, b])
     guard GradMode.isEnabled, a.tracksGradient || b.tracksGradient else { return out }
     let (sa, sb) = (a.shape, b.shape)
     switch op {
@@ -174,6 +175,7 @@ extension Tensor {
     let type = source.dtype
     let out = try Tensor.empty(shape, type, op: op.rawValue)
     Kernels.unary(op, type, Tensor.loop(shape, out, source), out: out.pointer, a: source.pointer)
+    out.traced(.unary(op), [source])
     return out.recorded(op.rawValue, [source], saving: [op.savesOutput ? out : source]) { (g, saved, _) throws(Failure) in
       let d = try Tensor.empty(g.shape, type, op: op.rawValue)
       Kernels.unaryGradient(
@@ -188,6 +190,7 @@ extension Tensor {
     let type = dtype
     let out = try Tensor.empty(shape, type, op: "clamp")
     Kernels.clamp(type, Tensor.loop(shape, out, self), out: out.pointer, a: pointer, low: low, high: high)
+    out.traced(.clamp(low: low, high: high), [self])
     return out.recorded("clamp", [self], saving: [self]) { (g, saved, _) throws(Failure) in
       let inside = try Tensor.logic(
         .and, Tensor.compare(.ge, saved[0], Tensor.scalar(low, type)), Tensor.compare(.le, saved[0], Tensor.scalar(high, type)))

@@ -29,6 +29,7 @@ extension Tensor {
       start += part.shape[axis]
     }
     let extents = parts.map { $0.shape[axis] }
+    out.traced(.cat(dim: axis), parts)
     return out.recorded("cat", parts) { (g, _, needs) throws(Failure) in
       var at = 0
       var out: [Tensor?] = []
@@ -161,6 +162,7 @@ extension Tensor {
       throw Failure(.invalidArgument, "embedding: id \(p.ids[i]) is not in 0..\(weight.shape[0] - 1)")
     }
     return try weight.indexSelected(0, p.reshaped([p.count]), op: "embedding").reshaped(ids.shape + [weight.shape[1]])
+      .traced(.embedding, [weight, ids])
   }
 
   /// ids (any shape, from 0) -> ids.shape + (classes): 1 at the id, 0 elsewhere (i64).

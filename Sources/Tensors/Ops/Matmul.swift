@@ -22,7 +22,7 @@ extension Tensor {
     var out = try matrixProduct(left, right)
     if a.rank == 1 { out = try out.squeezed(-2) }
     if b.rank == 1 { out = try out.squeezed(-1) }
-    return out
+    return out.traced(.matmul, [a, b])
   }
 
   private static func matrixProduct(_ a: Tensor, _ b: Tensor) throws(Failure) -> Tensor {
@@ -113,6 +113,11 @@ extension Tensor {
       type, transA: false, transB: true, m: rows, n: outs, k: features, a: source.pointer, lda: max(1, features), b: w.pointer,
       ldb: max(1, features), beta: bias == nil ? 0 : 1, c: out.pointer, ldc: max(1, outs))
     if relu { Kernels.unary(.relu, type, loop(out.shape, out, out), out: out.pointer, a: out.pointer) }
+    if let trace = Trace.current {
+      let plain = relu ? out.detached() : out
+      trace.note(.linear, [x, weight, bias], plain)
+      if relu { trace.note(.unary(.relu), [plain], out) }
+    }
     let inputs = [x, weight] + (bias.map { [$0] } ?? [])
     let saved = [source, w] + (relu ? [out] : [])
     let shape = x.shape

@@ -58,6 +58,7 @@ extension Tensor {
     }
     let one = if let gamma { gamma } else { try full([channels], 1, type) }
     let zero = if let beta { beta } else { try zeros([channels], type) }
+    if !training { out.traced(.batchNorm(epsilon: epsilon), [x, runningMean, runningVariance, one, zero]) }
     return out.recorded("batch_norm", [x, one, zero], saving: [source, try one.detached().contiguous(), mean, inverse]) {
       (g, saved, needs) throws(Failure) in
       let (dy, dx) = (try g.contiguous(), try empty(g.shape, type, op: "batch_norm"))
@@ -101,6 +102,7 @@ extension Tensor {
       mean: mean.pointer, inverse: inverse.pointer, y: out.pointer)
     let one = if let gamma { gamma } else { try full(normalized, 1, type) }
     let zero = if let beta { beta } else { try zeros(normalized, type) }
+    out.traced(.layerNorm(shape: normalized, epsilon: epsilon), [x, one, zero])
     return out.recorded("layer_norm", [x, one, zero], saving: [source, try one.detached().contiguous(), mean, inverse]) {
       (g, saved, needs) throws(Failure) in
       let dy = try g.contiguous()

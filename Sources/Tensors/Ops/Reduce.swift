@@ -29,6 +29,7 @@ extension Tensor {
     try Kernels.reduce(
       .sum, source.dtype, outer: f.outer, count: f.count, inner: f.inner, out: out.pointer, a: f.source.pointer)
     let (old, kept) = (shape, reducedShape(axes, keepDims: true))
+    out.traced(.sum(dims: axes, keepDims: keepDims), [self])
     return out.recorded("sum", [self]) { (g, _, _) throws(Failure) in [try g.reshaped(kept).expanded(old)] }
   }
 

@@ -10,12 +10,16 @@ extension Tensor {
     let op = log ? "log_softmax" : "softmax"
     try needFloat(op)
     let axis = try Shape.axis(dim, rank: rank, op: op)
-    if axis != rank - 1 { return try transposed(axis, rank - 1).softmax(-1, log: log).transposed(axis, rank - 1) }
+    if axis != rank - 1 {
+      return try transposed(axis, rank - 1).softmax(-1, log: log).transposed(axis, rank - 1)
+        .traced(.softmax(dim: axis, isLog: log), [self])
+    }
     let (type, classes) = (dtype, shape[axis])
     let rows = classes == 0 ? 0 : count / classes
     let source = try detached().contiguous()
     let out = try Tensor.empty(shape, type, op: op)
     Kernels.softmax(type, log: log, rows: rows, classes: classes, x: source.pointer, y: out.pointer)
+    out.traced(.softmax(dim: axis, isLog: log), [self])
     return out.recorded(op, [self], saving: [out]) { (g, saved, _) throws(Failure) in
       let (dy, dx) = (try g.contiguous(), try Tensor.empty(g.shape, type, op: op))
       Kernels.softmaxBackward(type, log: log, rows: rows, classes: classes, y: saved[0].pointer, dy: dy.pointer, dx: dx.pointer)

@@ -23,7 +23,7 @@ extension Tensor {
     if target == shape { return self }
     let old = shape
     let source = try isContiguous ? self : detached().clone()
-    let out = source.view(target, Shape.strides(target), source.offset)
+    let out = source.view(target, Shape.strides(target), source.offset).traced(.reshape(target), [self])
     return out.recorded("reshape", [self]) { (g, _, _) throws(Failure) in [try g.reshaped(old)] }
   }
 
@@ -34,7 +34,8 @@ extension Tensor {
     let b = try Shape.axis(to, rank: rank, op: "flatten")
     guard a <= b else { throw Failure(.invalidArgument, "flatten: dim \(a + 1) comes after dim \(b + 1)") }
     let joined = shape[a...b].reduce(1, *)
-    return try reshaped(Array(shape[..<a]) + [joined] + Array(shape[(b + 1)...]))
+    let out = try reshaped(Array(shape[..<a]) + [joined] + Array(shape[(b + 1)...]))
+    return out === self ? out : out.traced(.flatten(from: a, to: b), [self])
   }
 
   /// Dims in another order: dim d of the result is dim `order[d]` of this.
@@ -51,7 +52,7 @@ extension Tensor {
     var inverse = axes
     for (d, axis) in axes.enumerated() { inverse[axis] = d }
     let back = inverse
-    return view(axes.map { shape[$0] }, axes.map { strides[$0] }, offset)
+    return view(axes.map { shape[$0] }, axes.map { strides[$0] }, offset).traced(.permute(axes), [self])
       .recorded("permute", [self]) { (g, _, _) throws(Failure) in [try g.permuted(back)] }
   }
 
@@ -71,7 +72,7 @@ extension Tensor {
     s.insert(1, at: axis)
     t.insert(1, at: axis)
     let old = shape
-    return view(s, t, offset).recorded("unsqueeze", [self]) { (g, _, _) throws(Failure) in [try g.reshaped(old)] }
+    return view(s, t, offset).traced(.unsqueeze(axis), [self]).recorded("unsqueeze", [self]) { (g, _, _) throws(Failure) in [try g.reshaped(old)] }
   }
 
   /// Without the dim (all dims of extent 1 when nil); a dim of another extent stays.
@@ -81,6 +82,7 @@ extension Tensor {
     if kept.count == rank { return self }
     let old = shape
     return view(kept.map { shape[$0] }, kept.map { strides[$0] }, offset)
+      .traced(.squeeze(shape.indices.filter { !kept.contains($0) }), [self])
       .recorded("squeeze", [self]) { (g, _, _) throws(Failure) in [try g.reshaped(old)] }
   }
 
@@ -103,7 +105,7 @@ extension Tensor {
     _ = try Shape.count(target, op: "expand")
     if target == shape { return self }
     let old = shape
-    return view(target, steps, offset).recorded("expand", [self]) { (g, _, _) throws(Failure) in [try g.summed(to: old)] }
+    return view(target, steps, offset).traced(.expand(wanted), [self]).recorded("expand", [self]) { (g, _, _) throws(Failure) in [try g.summed(to: old)] }
   }
 
   /// Elements start, start + step, ... below `end` of one dim (all from 0, inside the extent).
@@ -119,7 +121,9 @@ extension Tensor {
     s[axis] = (end - start + step - 1) / step
     t[axis] = strides[axis] * step
     let old = shape
-    return view(s, t, offset + start * strides[axis]).recorded("slice", [self]) { (g, _, _) throws(Failure) in
+    let out = view(s, t, offset + start * strides[axis])
+    out.traced(.slice(dim: axis, from: start, to: end == shape[axis] ? nil : end, step: step), [self])
+    return out.recorded("slice", [self]) { (g, _, _) throws(Failure) in
       let full = try Tensor.zeros(old, g.dtype)
       try full.sliced(axis, from: start, to: end, step: step).assign(g)
       return [full]
@@ -151,7 +155,8 @@ extension Tensor {
     s.remove(at: axis)
     t.remove(at: axis)
     let old = shape
-    return view(s, t, offset + at * strides[axis]).recorded("select", [self]) { (g, _, _) throws(Failure) in
+    let out = view(s, t, offset + at * strides[axis]).traced(.select(dim: axis, index: at), [self])
+    return out.recorded("select", [self]) { (g, _, _) throws(Failure) in
       let full = try Tensor.zeros(old, g.dtype)
       try full.selected(axis, at).assign(g)
       return [full]
@@ -162,6 +167,10 @@ extension Tensor {
   package func split(_ dim: Int, size: Int) throws(Failure) -> [Tensor] {
     let axis = try Shape.axis(dim, rank: rank, op: "split")
     guard size >= 1 else { throw Failure(.invalidArgument, "split: the size must be at least 1, not \(size)") }
+    guard shape[axis] / size < 1_000_000 else {
+      throw Failure(
+        .invalidArgument, "split: dim \(axis + 1) of \(Shape.text(shape)) has more than a million pieces of \(size)")
+    }
     var parts: [Tensor] = []
     for start in stride(from: 0, to: shape[axis], by: size) {
       parts.append(try narrowed(axis, from: start, length: min(size, shape[axis] - start)))

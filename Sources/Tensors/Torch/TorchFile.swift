@@ -179,8 +179,8 @@ package enum TorchFile {
       let out = try Tensor.empty([count], type, op: "from_torch")
       guard count > 0, let base = source.baseAddress else { return out }
       switch element {
-      case .half: Kernels.widenHalf(count, from: base, into: out.pointer.assumingMemoryBound(to: Float.self))
-      case .bfloat16: Kernels.widenBrain(count, from: base, into: out.pointer.assumingMemoryBound(to: Float.self))
+      case .half: Kernels.widen(.f16, count, from: base, to: out.pointer)
+      case .bfloat16: Kernels.widen(.bf16, count, from: base, to: out.pointer)
       default: out.pointer.copyMemory(from: base, byteCount: source.count)
       }
       if element == .bool, let odd = source.first(where: { $0 > 1 }) {

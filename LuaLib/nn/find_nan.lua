@@ -36,9 +36,9 @@ local function walk(net, place, visit)
   end
 end
 
---- Runs `body`, and backward from the loss it returns (if any), and gives a text that names the first op whose result or gradient
--- holds NaN or an infinity, and its layer in `net`; nil when all is finite. `net`'s gradients are forgotten before and after.
--- Options: infinities (true), whether an infinity counts. For looking: slow, as every result is read once more.
+--- Runs `body`, and backward from the loss it returns (if any), and gives a text that names the first op whose result or
+-- gradient holds NaN or an infinity, and its layer in `net`; nil when all is finite. `net`'s gradients are forgotten before and
+-- after. Options: infinities (true), whether an infinity counts. For looking: slow, as every result is read once more.
 return function(net, body, opts)
   if not module.is(net) then fail("find_nan: a network is needed, got " .. type(net)) end
   local o = module.options("find_nan", opts, { infinities = true })

@@ -74,7 +74,7 @@ extension LuaTensorMethods {
       let t = try call.tensor(1)
       let axis = try Shape.axis(call.dim(2), rank: t.rank, op: "scatter")
       let source = try call.objectIfPresent(4, as: Tensor.self) ?? call.operand(4, like: t).cast(t.dtype)
-      return try call.push(t.scattered(axis, call.positions(3, extent: t.shape[axis]), source))
+      return try call.push(t.scatteredPart(axis, call.positions(3, extent: t.shape[axis]), source, adds: false))
     },
     Fn(
       "chunk", "fun(self: Tensor, count: integer, dim?: integer): Tensor[]", "At most count pieces of one size along a dim (1)."

@@ -1,42 +1,65 @@
-"""Training beside PyTorch: the same weights at the start, the same batches, the same losses at each of 100 steps."""
+"""Training beside PyTorch: the same weights at the start, the same batches of MNIST, the same losses.
+
+In f64 the two agree to the last digits: the same sums are made. In f32 they add in another order (and our convolutions are
+Winograd's), and training multiplies any difference: PyTorch beside itself, with the last bits of its weights changed, is 4e-5 to
+4e-4 apart after 100 steps, and Adam turns gradients that are nothing but rounding into steps of full length. So the first half of
+the f32 steps is held to 1e-3 (measured: 4e-5) and the second to 1e-2 (measured: 1e-3).
+"""
 import pytest
 
 from service import Service
 
 np = pytest.importorskip("numpy")
-STEPS, BATCH, RATE, TOLERANCE = 100, 64, 1e-3, 1e-3
+torch = pytest.importorskip("torch", reason="PyTorch is the second opinion on training")
+save_file = pytest.importorskip("safetensors.torch").save_file
+STEPS, BATCH, RATE, SEED = 100, 64, 1e-3, 20260214
 
 
-def test_the_losses_are_those_of_pytorch(digits, tmp_path, record_property):
-    torch = pytest.importorskip("torch", reason="PyTorch is the second opinion on training")
-    save_file = pytest.importorskip("safetensors.torch").save_file
-    torch.manual_seed(20260214)
+def classic():
+    torch.manual_seed(SEED)
     nn = torch.nn
-    net = nn.Sequential(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
-                        nn.Linear(9216, 128), nn.ReLU(), nn.Linear(128, 10))
+    return nn.Sequential(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+                         nn.Linear(9216, 128), nn.ReLU(), nn.Linear(128, 10))
+
+
+def curves(digits, folder, steps, dtype):
+    """The losses of both, PyTorch's first."""
+    net = classic()
     _, pixels, labels = digits.part("train")
-    count = STEPS * BATCH
+    count = steps * BATCH
     images = torch.from_numpy(np.frombuffer(pixels[:784 * count], np.uint8).reshape(count, 1, 28, 28).copy())
     labels = torch.from_numpy(np.frombuffer(labels[:count], np.uint8).astype(np.int64))
-    folder = tmp_path / "start"
-    folder.mkdir()
-    save_file(net.state_dict(), str(folder / "weights.safetensors"))
-    save_file({"images": images, "labels": labels}, str(folder / "batches.safetensors"))
-
-    opt, theirs = torch.optim.Adam(net.parameters(), lr=RATE), []
+    start = folder / "start"
+    start.mkdir()
+    save_file(net.state_dict(), str(start / "weights.safetensors"))
+    save_file({"images": images, "labels": labels}, str(start / "batches.safetensors"))
+    net, theirs = net.to(dtype), []
+    opt = torch.optim.Adam(net.parameters(), lr=RATE)
     for first in range(0, count, BATCH):
-        loss = nn.functional.cross_entropy(net(images[first:first + BATCH].float() / 255), labels[first:first + BATCH])
+        x = images[first:first + BATCH].to(dtype) / 255
+        loss = torch.nn.functional.cross_entropy(net(x), labels[first:first + BATCH])
         opt.zero_grad()
         loss.backward()
         opt.step()
         theirs.append(loss.item())
+    name = {torch.float32: "f32", torch.float64: "f64"}[dtype]
+    with Service(folder / "service", data_roots=[start]) as service:
+        ours = service.run("Tests/e2e/scripts/train_classic.lua", start, batch=BATCH, lr=RATE, dtype=name)["losses"]
+    assert len(ours) == steps
+    return np.array(theirs), np.array(ours)
 
-    with Service(tmp_path / "service", data_roots=[folder]) as service:
-        ours = service.run("Tests/e2e/scripts/train_classic.lua", folder, batch=BATCH, lr=RATE)["losses"]
-    assert len(ours) == STEPS
-    apart = [abs(a - b) for a, b in zip(ours, theirs)]
-    step = max(range(STEPS), key=apart.__getitem__)
-    record_property("largest_difference", apart[step])
-    print("largest difference %.2e at step %d; last loss %.4f, PyTorch's %.4f" % (apart[step], step + 1, ours[-1], theirs[-1]))
-    assert theirs[-1] < theirs[0] / 3                   # they did learn
-    assert apart[step] < TOLERANCE, "step %d: %.6f, PyTorch has %.6f" % (step + 1, ours[step], theirs[step])
+
+def test_in_f64_the_losses_are_the_same(digits, tmp_path):
+    theirs, ours = curves(digits, tmp_path, 8, torch.float64)
+    apart = np.abs(ours - theirs)
+    print("f64: largest difference %.1e in %d steps" % (apart.max(), len(apart)))
+    assert apart.max() < 1e-10
+
+
+def test_in_f32_the_losses_stay_together(digits, tmp_path):
+    theirs, ours = curves(digits, tmp_path, STEPS, torch.float32)
+    apart = np.abs(ours - theirs)
+    for end in (10, 20, 50, STEPS):
+        print("f32: largest difference %.1e in the first %d steps" % (apart[:end].max(), end))
+    assert theirs[-10:].mean() < theirs[0] / 3            # they did learn
+    assert apart[:10].max() < 1e-4 and apart[:STEPS // 2].max() < 1e-3 and apart.max() < 1e-2

@@ -148,3 +148,8 @@ def add(case, f, pos, ints, bools):
     for x, dim in (((3, 4), 1), ((2, 3, 2), 0)):
         case("normalize", [f(*x)], lambda a: F.normalize(a, dim=dim), dim=dim)
         case("cosine_similarity", [f(*x), f(*x)], lambda a, b: F.cosine_similarity(a, b, dim=dim), dim=dim)
+    part = torch.tensor([[2, 0], [1, 3]])
+    case("scatter_part", [f(3, 4), part, f(3, 3)], lambda a, i, v: a.scatter(1, i, v), grad=False, dim=1, adds=False)
+    case("scatter_part", [f(3, 4), part, f(2, 2)], lambda a, i, v: a.scatter(1, i, v), dim=1, adds=False)
+    case("scatter_part", [f(3, 4), part, f(2, 2)], lambda a, i, v: a.scatter_add(1, i, v), dim=1, adds=True)
+    case("scatter_part", [f(4, 5), part, f(2, 2)], lambda a, i, v: a.scatter_add(0, i, v), dim=0, adds=True)

@@ -16,7 +16,7 @@ extension Graph {
 /// Writes a graph, node by node. What each op becomes stands in `Write*.swift`.
 struct GraphWriter {
   let graph: Graph
-  /// Of each value for batches of 2 and of 3: what differs depends on the batch.
+  /// Of each value for batches of 2 and of 3: what differs depends on the batch. Twice the same where the graph has one batch only.
   private let known: [Graph.Value: (two: [Int], three: [Int], dtype: DType)]
   private var file = PBGraph()
   private var names: [Graph.Value: String] = [:]
@@ -32,8 +32,16 @@ struct GraphWriter {
       look(graph.input.value, x)
       _ = try GradMode.disabled { () throws(Failure) in try graph.run(x) { node, tensor in look(node.output, tensor) } }
     }
-    try run(2) { value, tensor in found[value] = (tensor.shape, [], tensor.dtype) }
-    try run(3) { value, tensor in found[value]?.three = tensor.shape }
+    do throws(Failure) {
+      try run(2) { value, tensor in found[value] = (tensor.shape, [], tensor.dtype) }
+      try run(3) { value, tensor in found[value]?.three = tensor.shape }
+    } catch {
+      guard error.code == .shapeMismatch || error.code == .invalidArgument else { throw error.context("onnx") }
+      // A graph from a file whose batch is fixed in truth: it stays fixed.
+      do throws(Failure) {
+        try run(graph.input.shape[0]) { value, tensor in found[value] = (tensor.shape, tensor.shape, tensor.dtype) }
+      } catch { throw error.context("onnx") }
+    }
     for (value, constant) in graph.constants {
       found[value] = (constant.tensor.shape, constant.tensor.shape, constant.tensor.dtype)
     }

@@ -55,7 +55,7 @@ struct ONNXInteropTests {
           local b = (x ^ 2 + 1):sqrt() / (x:exp() + 2) + x:sigmoid():floor() + (x * 3):round() * 0.25 + x:sign()
           local c = x:clamp(-0.5, 0.75) + x:neg():relu() + x:abs():add(0.5):reciprocal() + x:abs():add(0.5):rsqrt() + x:abs():log1p()
           local m = (x % 2) + (x // 0.5) + tensor.matmul(x:reshape(-1, 2, 3):permute(1, 3, 2), x:reshape(-1, 2, 3)):flatten(2):slice(2, 1, 6)
-          return tensor.cat({ a, b, c, m, x:mean(2, true):expand(-1, 2), x:select(2, 3):unsqueeze(2), x:maximum(a):minimum(1), x:var(2):unsqueeze(2) }, 2)
+          return tensor.cat({ a, b, c, m, x:mean(2, { keepdim = true }):expand(-1, 2), x:select(2, 3):unsqueeze(2), x:maximum(a):minimum(1), x:var(2):unsqueeze(2) }, 2)
         end }
         return net, { 1, 6 }, function(out) return (out * out):mean() end
         """),

@@ -63,14 +63,19 @@ test.case("an imported network is a layer among others", function()
 end)
 
 test.case("weights named like parts of a layer get other names", function()
-  local net = nn.sequential { nn.linear(4, 4) }
-  local inner = net.layers[1]
-  local named = { forward = inner.weight, config = inner.bias }
-  local traced = require "_tensor".trace(function(x) return inner(x) end, { 1, 4 }, named)
-  local again = nn.from_onnx(traced:to_onnx())
+  local class = require "nn.module".define("onnx_test", {
+    is_private = true,
+    build = function(self)
+      self:add_parameter("traced", tensor.randn(3, 4))
+      self:add_parameter("names", tensor.randn(3))
+    end,
+    forward = function(self, x) return tensor.linear(x, self.traced, self.names) end,
+  })
+  local net = class.new {}
+  local again = nn.from_onnx(nn.export_onnx(net, { shape = { 1, 4 } }))
   local x = tensor.randn(2, 4)
   close(again(x), net(x))
-  test.equal(again:state_dict()["forward_"]:shape(), { 4, 4 })
+  test.equal(again:state_dict()["traced_"]:shape(), { 3, 4 })
 end)
 
 test.case("errors say what and where", function()

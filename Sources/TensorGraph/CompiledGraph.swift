@@ -88,6 +88,14 @@ package final class CompiledGraph: @unchecked Sendable {
     return try ready(for: shape).plan.bytes
   }
 
+  /// Blocks that wait for a call: as many as calls ran at once.
+  package func idleBlocks(batch: Int) throws(Failure) -> Int {
+    var shape = graph.input.shape
+    shape[0] = batch
+    let ready = try ready(for: shape)
+    return lock.withLock { _ in ready.blocks.count }
+  }
+
   private func isConstant(_ operand: Plan.Operand) -> Bool {
     if case .constant = operand.place { return true }
     return false

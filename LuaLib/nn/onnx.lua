@@ -28,9 +28,9 @@ local imported = module.define("onnx", {
   end,
 })
 
---- A layer of the bytes of an ONNX file (opsets 7 to 21, one input, one output), for inputs of any batch. Its float weights are
--- parameters and can be trained; batch norms keep the file's statistics, dropout rests. Options: shape (of an input, batch first)
--- for files that leave more than the batch open.
+--- A layer of the bytes of an ONNX file (opsets 7 to 21, one input, one output), for inputs of any batch. Its float weights
+-- are parameters and can be trained; batch norms keep the file's statistics, dropout rests. Options: shape (of an input, batch
+-- first) for files that leave more than the batch open.
 ---@name nn.from_onnx(bytes, opts)
 function onnx.import(bytes, opts)
   local o = module.options("from_onnx", opts, { shape = true })

@@ -50,7 +50,7 @@ extension GraphReader {
 
   /// Where a file fixes its batch, a shape that begins with it goes along when the batch becomes another.
   private func freeBatch(_ wanted: inout [[Int]], _ x: Item) {
-    guard batches[0] == graph.input.shape[0], batches[1] == batches[0] + 1, wanted[0] == wanted[1],
+    guard freesBatch, wanted[0] == wanted[1],
       wanted[1].first == batches[0],
       x.samples[0].shape.first == batches[0], x.samples[1].shape.first == batches[1]
     else { return }

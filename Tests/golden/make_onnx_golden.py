@@ -86,6 +86,10 @@ case("gemm turned", [("Gemm", ["w", "x"], "y", {"transB": 1}), ("Transpose", ["y
 case("matmul and add", [("MatMul", ["x", "w"], "y", {}), ("Add", ["b", "y"], "z", {})], f(2, 3, 5), {"w": f(5, 4), "b": f(4)})
 case("a product that two read", [("MatMul", ["x", "w"], "y", {}), ("Add", ["y", "b"], "z", {}), ("Mul", ["y", "z"], "v", {})], row,
      {"w": f(5, 4), "b": f(4)})
+case("a product read before it is added to", [("MatMul", ["x", "w"], "y", {}), ("Mul", ["y", "h"], "m", {}), ("Add", ["y", "b"], "z", {}),
+                                             ("Sub", ["z", "m"], "v", {})], row, {"w": f(5, 4), "b": f(4), "h": np.float32(0.5)})
+case("a product of two names", [("MatMul", ["x", "w"], "y", {}), ("Identity", ["y"], "i", {}), ("Add", ["i", "b"], "z", {}),
+                                ("Mul", ["z", "y"], "v", {})], row, {"w": f(5, 4), "b": f(4)})
 case("attention", [("Transpose", ["x"], "t", {"perm": [0, 2, 1]}), ("MatMul", ["x", "t"], "s", {}), ("Softmax", ["s"], "p", {"axis": -1}),
                    ("MatMul", ["p", "x"], "y", {})], f(2, 4, 3))
 bn = {"s": f(3), "b": f(3), "m": f(3), "v": np.abs(f(3)) + np.float32(0.5)}
@@ -163,9 +167,12 @@ case("nearly gelu", [("Mul", ["x", "r"], "d", {}), ("Erf", ["d"], "e", {}), ("Ad
 
 # Arithmetic.
 for op in ["Add", "Sub", "Mul", "Div", "Max", "Min"]:
-    one(op, op, row, ["w"], {"w": f(3, 1) + np.float32(3)})
+    one(op, op, row, ["w"], {"w": f(3, 1) + np.float32(3)}, batch=3)
 one("Pow 2", "Pow", row, ["w"], {"w": np.float32(2)})
 one("Pow by integers", "Pow", np.abs(row), ["w"], {"w": i64(1, 2, 3, 4, 5)})
+case("Div and Mod of integers", [("Cast", ["x"], "i", {"to": T.INT64}), ("Div", ["i", "w"], "d", {}), ("Mod", ["i", "w"], "m", {}),
+                                 ("Mul", ["d", "ten"], "t", {}), ("Add", ["t", "m"], "s", {}), ("Cast", ["s"], "y", {"to": T.FLOAT})],
+     row * np.float32(9), {"w": i64(2, -3, 4, -5, 1), "ten": i64(10)})
 one("Mod of floats", "Mod", row, ["w"], {"w": f(5)}, fmod=1)
 case("Sum, Max and Min of three", [("Sum", ["x", "w", "x"], "a", {}), ("Max", ["a", "x", "w"], "b", {}), ("Min", ["b", "a", "x"], "c", {}),
                                    ("Sub", ["a", "c"], "y", {})], row, {"w": f(5)})

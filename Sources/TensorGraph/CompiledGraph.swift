@@ -183,6 +183,7 @@ package final class CompiledGraph: @unchecked Sendable {
       _ = blocks.popLast()
       return nil
     }
-    return try found ?? Buffer(byteCount: bytes, zeroed: false)
+    if let found { return found }
+    return try Buffer(byteCount: bytes, zeroed: false)
   }
 }

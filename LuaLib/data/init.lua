@@ -1,2 +1,2 @@
--- Data for training: mini-batches over tensors.
-return { loader = require "data.loader" }
+-- Data for training: mini-batches over tensors, and pictures changed at random.
+return { loader = require "data.loader", augment = require "data.augment" }

@@ -12,6 +12,7 @@ package enum TensorFaces {
   /// What `Script` registers.
   package static let entries = [
     ModuleEntry("tensor", module), ModuleEntry("_tensor", internals), ModuleEntry("_checkpoint", CheckpointFaces.module),
+    ModuleEntry("_batch", BatchFaces.module),
   ]
 
   private static let shapeOptions = "fun(...: integer|integer[]|{dtype?: string}): Tensor"

@@ -13,6 +13,7 @@ package enum Faces {
       ModuleEntry("tensor", TensorFaces.module),
       ModuleEntry("_tensor", TensorFaces.internals),
       ModuleEntry("_checkpoint", CheckpointFaces.module),
+      ModuleEntry("_batch", BatchFaces.module),
       ModuleEntry("_bridge", Bridge.module),
     ]
 }

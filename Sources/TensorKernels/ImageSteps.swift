@@ -1,4 +1,4 @@
-import Core
+package import Core
 import Glibc
 
 /// One change of a picture (channels, height, width), at random within what it says. Coordinates are pixels, y goes down; a picture is

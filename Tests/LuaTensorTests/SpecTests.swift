@@ -29,7 +29,7 @@ import Testing
     return state
   }
 
-  @Test(arguments: ["tensor_test", "nn_test", "loader_test", "checkpoint_test"]) func spec(_ name: String) throws {
+  @Test(arguments: ["tensor_test", "nn_test", "loader_test", "checkpoint_test", "augment_test"]) func spec(_ name: String) throws {
     let state = try state()
     let source = try #require(text("\(SpecTests.root)/Tests/lua/\(name).lua"))
     // A small stand-in for LuaLib's test kit: the first failing case raises with its name.

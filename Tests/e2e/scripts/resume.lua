@@ -1,4 +1,5 @@
 -- A small training that goes on from its checkpoints: its last weights' bits must not depend on where it was killed.
+local augment = require("data").augment
 local checkpoint = require "checkpoint"
 local df = require "df"
 local hash = require "hash"
@@ -15,17 +16,17 @@ M.params = {
   epochs = { type = "integer", default = 24 },
   every  = { type = "integer", default = 2, help = "steps between checkpoints" },
   keep   = { type = "integer", default = 2 },
+  prefetch = { type = "integer", default = 2, help = "batches made ahead" },
 }
 
 function M.run(input, output, p)
   tensor.manual_seed(11)
   local digits = df.from_columns { image = idx.open(input, "t10k-images-idx3-ubyte"), label = idx.open(input, "t10k-labels-idx1-ubyte") }
   local train = digits:limit(p.rows):with("label", df.col "label":cast "i64"):loader {
-    batch_size = 16, shuffle = true, seed = 4,
-    transform = function(batch)
-      batch.image = batch.image:to "f32" / 255 + tensor.rand(#batch, 28, 28) * 0.1
-      return batch
-    end,
+    batch_size = 16, shuffle = true, seed = 4, prefetch = p.prefetch,
+    transform = augment.compose {
+      augment.affine { degrees = 10, scale = { 0.9, 1.1 } }, augment.shift(2), augment.erase { p = 0.2 }, augment.normalize(127.5, 127.5),
+    },
   }
   local net = nn.sequential {
     nn.unflatten(1, 28, 28), nn.conv2d(1, 8, 3, { padding = 1 }), nn.batchnorm2d(8), nn.relu(), nn.maxpool2d(2),
@@ -39,7 +40,7 @@ function M.run(input, output, p)
   local step, losses = saved and saved.step or 0, saved and saved.losses or {}
   for _ = train.epoch, p.epochs do
     for batch in train:batches() do
-      local loss = nn.cross_entropy(net(batch.image), batch.label)
+      local loss = nn.cross_entropy(net(batch.image + tensor.rand(#batch, 28, 28) * 0.1), batch.label)
       opt:zero_grad(); loss:backward(); opt:step(); parts.schedule:step()
       step = step + 1
       losses[step] = loss:item()

@@ -37,7 +37,7 @@ extend("Frame", {
     return self
   end,
   --- Mini-batches of all rows for training: `for batch in loader:batches() do net(batch.image) ... end`.
-  -- Options: batch_size, shuffle, seed, drop_last, transform. Columns must be numbers or equally long lists of numbers.
+  -- Options: batch_size, shuffle, seed, drop_last, transform, prefetch. Columns must be numbers or equally long lists of numbers.
   loader = function(self, opts)
     local loader = require "data.loader"
     return loader(column_tensors(self:collect()), opts)

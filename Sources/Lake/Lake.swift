@@ -7,6 +7,7 @@ package import ObjectStore
 //     lance_storage/
 //       datasets/NAME.lance      data sets
 //       models/NAME.lance        models: graph, weights, metrics, ... in one row (ModelRecord)
+//       checkpoints/NAME/        what trainings of NAME go on from
 //       .trash/                  what is being deleted
 //
 //   DataLake          list, describe, delete; names and paths to tables
@@ -39,6 +40,8 @@ package final class DataLake: Sendable {
   let modelCache = ModelCache()
 
   static let trash = ".trash"
+  /// The folder of what scripts save to go on from (`checkpoint.save`), by the name of their output.
+  package static let checkpoints = "checkpoints"
 
   /// Opens the lake in directory `root`, which is made when it is missing, and finishes deletions that a crash cut off.
   /// - Parameter shownAs: how the directory is called in paths shown to users; `root` itself unless given.
@@ -70,7 +73,7 @@ package final class DataLake: Sendable {
   /// have random names. (Manifests have none: a table that was deleted may be made anew.)
   package static func neverChanges(_ path: String) -> Bool {
     let parts = path.split(separator: "/")
-    guard parts.count > 2, let name = parts.last else { return false }
+    guard parts.count > 2, parts[0] != checkpoints, let name = parts.last else { return false }
     return (parts[parts.count - 2] == "data" && name.hasSuffix(".lance")) || parts.dropLast().contains("_indices")
   }
 

@@ -9,7 +9,8 @@ package enum BatchFaces {
     "_batch", "For LuaLib's data only: batches of rows and steps for pictures.",
     [
       Fn(
-        "recipe", "fun(columns: table<string, Tensor>, pictures?: {column: string, size?: integer[], steps: table}): BatchRecipe",
+        "recipe",
+        "fun(columns: table<string, Tensor>, pictures?: {column: string, size?: integer[], steps: table}): BatchRecipe",
         "What batches are made of: columns, and the steps for the pictures of one of them."
       ) { call in
         var columns: [(name: String, tensor: Tensor)] = []
@@ -42,7 +43,9 @@ package enum BatchFaces {
         return try call.push(object: job)
       },
       Fn("finish", "fun(job: BatchJob): table<string, Tensor>", "The batch that was begun.") { call in
-        try push(try call.object(1, as: BatchJob.self).finish(), call)
+        let batch = try call.object(1, as: BatchJob.self).finish()
+        call.setBytes(1, 64)
+        return try push(batch, call)
       },
       Fn("give_up", "fun(job: BatchJob)", "Nobody wants the batch that was begun.") { call in
         try call.object(1, as: BatchJob.self).giveUp()
@@ -86,7 +89,9 @@ package enum BatchFaces {
     func bad(_ why: String) -> Failure { Failure(.invalidArgument, "augment.\(kind): \(why)") }
     func number(_ key: String, _ range: ClosedRange<Double>, _ standard: Double? = nil) throws(Failure) -> Double {
       guard let found = value[key]?.doubleValue ?? standard else { throw bad("'\(key)' must be a number") }
-      guard range.contains(found) else { throw bad("'\(key)' must be \(range.lowerBound) to \(range.upperBound), got \(found)") }
+      guard range.contains(found) else {
+        throw bad("'\(key)' must be \(range.lowerBound) to \(range.upperBound), got \(found)")
+      }
       return found
     }
     func whole(_ key: String, least: Int) throws(Failure) -> Int {
@@ -129,7 +134,8 @@ package enum BatchFaces {
         fill: fill)
     case "erase":
       return .erase(
-        p: try number("p", 0...1), area: try span("area", within: 0...1, 0.1), ratio: try span("ratio", within: 0.001...1000, 1),
+        p: try number("p", 0...1), area: try span("area", within: 0...1, 0.1),
+        ratio: try span("ratio", within: 0.001...1000, 1),
         value: fill)
     case "normalize":
       let deviation = try numbers("std")
@@ -146,4 +152,5 @@ extension BatchRecipe: LuaObject {
 
 extension BatchJob: LuaObject {
   package static let luaType = ObjectType("BatchJob", "A batch that is being made beside the script.", [])
+  package var luaBytes: Int { byteCount + 64 }
 }

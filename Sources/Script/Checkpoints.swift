@@ -8,9 +8,10 @@ extension CheckpointPlace {
   init(_ lake: DataLake) {
     self.init(store: lake.store) { name in
       guard let output = try lake.resolveOutput(name) else {
-        throw Failure(.invalidRequest, "checkpoint: the output is empty; give a name, as in checkpoint.save(\"mnist_cnn\", ...)")
+        throw Failure(
+          .invalidRequest, "checkpoint: the output is empty; give a name, as in checkpoint.save(\"mnist_cnn\", ...)")
       }
-      return "checkpoints/\(output.id)"
+      return "\(DataLake.checkpoints)/\(output.id)"
     }
   }
 }

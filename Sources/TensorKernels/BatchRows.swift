@@ -1,6 +1,7 @@
 package import Core
 
-/// How the rows of one column get into a batch: copied, or as pictures through the steps of a plan. Pointers must stay good while it is used.
+/// How the rows of one column get into a batch: copied, or as pictures through the steps of a plan. Pointers must stay good while it
+/// is used.
 package struct BatchRows: @unchecked Sendable {  // Sendable: who makes it keeps the memory, and nobody else writes to `out`.
   private let source: UnsafeRawPointer
   private let type: DType
@@ -33,7 +34,8 @@ package struct BatchRows: @unchecked Sendable {  // Sendable: who makes it keeps
       let (from, to) = (source + Int(index[i]) * rowBytes, out + i * outRowBytes)
       if let plan, let scratch {
         plan.apply(
-          type, from, number: firstNumber &+ UInt64(i), seed: seed, out: to.assumingMemoryBound(to: Float.self), scratch: scratch)
+          type, from, number: firstNumber &+ UInt64(i), seed: seed, out: to.assumingMemoryBound(to: Float.self),
+          scratch: scratch)
       } else {
         to.copyMemory(from: from, byteCount: rowBytes)
       }

@@ -5,7 +5,8 @@ import Glibc
 /// turned and zoomed around its middle.
 package enum ImageStep: Sendable, Equatable {
   /// Turned by degrees against the clock, zoomed by a factor, moved by fractions of pixels; bilinear, `fill` from outside.
-  case warp(degrees: ClosedRange<Double>, zoom: ClosedRange<Double>, down: ClosedRange<Double>, right: ClosedRange<Double>, fill: Float)
+  case warp(
+    degrees: ClosedRange<Double>, zoom: ClosedRange<Double>, down: ClosedRange<Double>, right: ClosedRange<Double>, fill: Float)
   /// Moved by whole pixels, at most so many either way.
   case shift(down: Int, right: Int, fill: Float)
   /// Mirrored with probability `p`: left and right, or top and bottom.
@@ -159,7 +160,8 @@ package struct ImagePlan: Sendable {
   }
 
   private func erase(
-    _ x: UnsafeMutablePointer<Float>, _ h: Int, _ w: Int, _ p: Double, _ area: ClosedRange<Double>, _ ratio: ClosedRange<Double>,
+    _ x: UnsafeMutablePointer<Float>, _ h: Int, _ w: Int, _ p: Double, _ area: ClosedRange<Double>,
+    _ ratio: ClosedRange<Double>,
     _ value: Float, _ random: inout PictureRandom
   ) {
     guard random.next() < p else { return }

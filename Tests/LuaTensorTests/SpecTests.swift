@@ -29,7 +29,9 @@ import Testing
     return state
   }
 
-  @Test(arguments: ["tensor_test", "nn_test", "loader_test", "checkpoint_test", "augment_test"]) func spec(_ name: String) throws {
+  @Test(arguments: ["tensor_test", "nn_test", "loader_test", "checkpoint_test", "augment_test"]) func spec(_ name: String)
+    throws
+  {
     let state = try state()
     let source = try #require(text("\(SpecTests.root)/Tests/lua/\(name).lua"))
     // A small stand-in for LuaLib's test kit: the first failing case raises with its name.
@@ -65,6 +67,16 @@ import Testing
 
       """
     try state.run(try state.load(kit + source, name: name), read: { _ in () })
+  }
+
+  @Test func theSnippetsOfTheTrainingPageRun() throws {
+    let page = try #require(text("\(SpecTests.root)/docs/training.md"))
+    let snippets = page.split(separator: "```lua\n").dropFirst().compactMap { $0.split(separator: "\n```").first }
+    #expect(snippets.count >= 3)
+    let state = try state()
+    for (i, snippet) in snippets.enumerated() {
+      try state.run(try state.load(String(snippet), name: "docs/training.md, snippet \(i + 1)"), read: { _ in () })
+    }
   }
 
   @Test func everyFunctionCalledWronglyIsAnErrorAndNoCrash() throws {

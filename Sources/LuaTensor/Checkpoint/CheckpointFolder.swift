@@ -39,7 +39,9 @@ struct CheckpointFolder {
     for info in try store.list(folder, recursive: false) {
       guard !info.isFolder, info.name.hasSuffix(CheckpointFolder.ending) else { continue }
       let digits = info.name.dropLast(CheckpointFolder.ending.utf8.count)
-      guard digits.utf8.count == 10, digits.utf8.allSatisfy({ (48...57).contains($0) }), let number = Int(digits) else { continue }
+      guard digits.utf8.count == 10, digits.utf8.allSatisfy({ (48...57).contains($0) }), let number = Int(digits) else {
+        continue
+      }
       out.append(Entry(number: number, info: info))
     }
     return out.sorted { $0.number < $1.number }

@@ -37,7 +37,9 @@ package enum CheckpointFaces {
           throw Failure(.fileNotFound, "checkpoint: there is no number \(number) in '\(folder.folder)'")
         }
         let file = try folder.read(entry)
-        let reader = StateReader(tensors: Dictionary(file.tensors.map { ($0.name, $0.tensor) }, uniquingKeysWith: { a, _ in a }))
+        var tensors: [String: Tensor] = [:]
+        for (name, tensor) in file.tensors { tensors[name] = tensor }
+        let reader = StateReader(tensors: tensors)
         return try call.pushTable(fields: 5) { t in
           fill(t, entry, file.facts)
           try t.set("state") { try reader.push(file.state, $0) }

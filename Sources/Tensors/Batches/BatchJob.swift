@@ -14,11 +14,12 @@ import TensorKernels
 /// Memory is taken when the job is made, on the thread that asks for it, so it counts in `MemoryBudget` as any other; the thread beside
 /// only fills it. A column that is written to before the batch is handed out is read again.
 package final class BatchJob: @unchecked Sendable {
-  // Sendable: `parts`, `recipe` and `index` do not change; the outputs are written by who moved `stage` to `working`, and read after `done`.
+  // Sendable: `recipe`, `parts` and `index` do not change; the memory of `outputs` is written by who moved `stage` to `working`, and the
+  // list itself is touched by the script's thread only.
   private enum Stage { case waiting, working, done, stopped }
   private let recipe: BatchRecipe
   private let index: [Int64]
-  private let outputs: [Tensor]
+  private var outputs: [Tensor]
   private let parts: [BatchRows]
   private let versions: [Int]
   private let lock: UnsafeMutablePointer<pthread_mutex_t>
@@ -45,7 +46,8 @@ package final class BatchJob: @unchecked Sendable {
       outputs.append(out)
       parts.append(
         BatchRows(
-          source: source.pointer, type: source.dtype, rowBytes: column.rowBytes, out: out.pointer, plan: column.plan, seed: seed,
+          source: source.pointer, type: source.dtype, rowBytes: column.rowBytes, out: out.pointer, plan: column.plan,
+          seed: seed,
           firstNumber: firstNumber))
     }
     self.outputs = outputs
@@ -69,13 +71,21 @@ package final class BatchJob: @unchecked Sendable {
   /// Nobody wants the batch any more.
   package func giveUp() { isGivenUp.store(true, ordering: .relaxed) }
 
-  /// The batch's tensors by name, in the order of the recipe; waits for the thread beside or does its work.
+  /// Bytes of the batch; 0 once it was handed out.
+  package var byteCount: Int { outputs.reduce(0) { $0 + $1.byteCount } }
+
+  /// Hands out the batch's tensors by name, in the order of the recipe; waits for the thread beside or does its work.
+  /// - Throws: `INVALID_ARGUMENT` when they were handed out before, `CANCELLED`, `MEMORY_LIMIT`.
   package func finish() throws(Failure) -> [(name: String, tensor: Tensor)] {
+    guard outputs.count == recipe.columns.count else {
+      throw Failure(.invalidArgument, "batch: it was handed out already")
+    }
     let found = try claimOrWait()
     if found != .done || versions != recipe.columns.map(\.source.storage.version) {
       try fillHere()
       set(.done)
     }
+    defer { outputs = [] }
     return zip(recipe.columns, outputs).map { ($0.name, $1) }
   }
 
@@ -87,7 +97,10 @@ package final class BatchJob: @unchecked Sendable {
       var until = timespec()
       clock_gettime(CLOCK_REALTIME, &until)
       until.tv_nsec += 20_000_000
-      if until.tv_nsec >= 1_000_000_000 { (until.tv_sec, until.tv_nsec) = (until.tv_sec + 1, until.tv_nsec - 1_000_000_000) }
+      if until.tv_nsec >= 1_000_000_000 {
+        until.tv_sec += 1
+        until.tv_nsec -= 1_000_000_000
+      }
       pthread_cond_timedwait(change, lock, &until)
       try Cancellation.check()
     }
@@ -100,7 +113,9 @@ package final class BatchJob: @unchecked Sendable {
       for part in parts {
         let result: Result<Void, Failure> = index.withUnsafeBufferPointer { index in
           guard let base = index.baseAddress else { return .success(()) }
-          do throws(Failure) { return .success(try part.fill(count: index.count, index: base)) } catch { return .failure(error) }
+          do throws(Failure) { return .success(try part.fill(count: index.count, index: base)) } catch {
+            return .failure(error)
+          }
         }
         try result.get()
         try Cancellation.check()

@@ -6,7 +6,6 @@ package final class BatchRecipe {
   struct Column {
     let name: String
     let source: Tensor
-    /// The source's version when the recipe last looked at it.
     let plan: ImagePlan?
     let rowBytes: Int
     /// A row's shape in the batch.
@@ -72,14 +71,16 @@ package final class BatchRecipe {
         wanted.reduce(1, *) == size.reduce(1, *)
       else {
         throw Failure(
-          .shapeMismatch, "augment: rows of column '\(name)' have shape \(Shape.text(size)), which is no picture of \(Shape.text(given))")
+          .shapeMismatch,
+          "augment: rows of column '\(name)' have shape \(Shape.text(size)), which is no picture of \(Shape.text(given))")
       }
       size = wanted
     }
     guard size.count == 3 else {
       throw Failure(
         .shapeMismatch,
-        "augment: column '\(name)' has shape \(Shape.text(source.shape)); pictures are (rows, channels, height, width) or (rows, height, width); for flat rows give size = {height, width}"
+        "augment: column '\(name)' has shape \(Shape.text(source.shape)); pictures are (rows, channels, height, width) or "
+          + "(rows, height, width); for flat rows give size = {height, width}"
       )
     }
     return try ImagePlan(channels: size[0], height: size[1], width: size[2], steps: pictures.steps)

@@ -113,7 +113,8 @@ local function read(name, which)
     warn(found.message .. (#damaged < #numbers and "; the one before is used" or ""))
   end
   if #numbers > 0 then
-    fail(("checkpoint.load: none of the %d checkpoints of '%s' can be used: %s"):format(#numbers, name, damaged[1]), "CORRUPT_DATA")
+    local text = "checkpoint.load: none of the %d checkpoints of '%s' can be used: %s"
+    fail(text:format(#numbers, name, damaged[1]), "CORRUPT_DATA")
   end
   return nil
 end

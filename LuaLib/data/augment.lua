@@ -1,11 +1,12 @@
--- Pictures changed at random, as the `transform` of a loader: shifted, turned, zoomed, mirrored, cut, partly erased, normalized.
+-- Pictures changed at random, as the `transform` of a loader: shifted, turned, zoomed, mirrored, cut, partly erased,
+-- normalized.
 --
 --   local augment = require("data").augment
 --   local train = loader({ image = images, label = labels }, { batch_size = 64, shuffle = true, seed = 1,
 --     transform = augment.compose { augment.rotate(10), augment.shift(2), augment.normalize(127.5, 127.5) } })
--- Pictures are u8 or f32, (rows, channels, height, width) or (rows, height, width); the result is f32. The steps run in their order as
--- native code, one pass for each picture. Picture number n of a training always gets the random numbers number n of the seed: results
--- depend neither on threads, nor on prefetching, nor on where a training was cut and resumed.
+-- Pictures are u8 or f32, (rows, channels, height, width) or (rows, height, width); the result is f32. The steps run in their
+-- order as native code, one pass for each picture. Picture number n of a training always gets the random numbers number n of
+-- the seed: results depend neither on threads, nor on prefetching, nor on where a training was cut and resumed.
 local tensor = require "tensor"
 local batches = require "_batch"
 
@@ -35,9 +36,9 @@ end
 -- A number m as {-m, m}, or {low, high} as it is.
 local function range(where, what, value, around)
   if type(value) == "number" and value >= 0 and value < math.huge then return { around - value, around + value } end
-  if type(value) == "table" and #value == 2 and type(value[1]) == "number" and type(value[2]) == "number" and value[1] <= value[2] then
-    return { value[1], value[2] }
-  end
+  local low, high
+  if type(value) == "table" and #value == 2 then low, high = value[1], value[2] end
+  if type(low) == "number" and type(high) == "number" and low <= high then return { low, high } end
   fail(("%s: %s must be a number from 0 or {low, high}, got %s"):format(where, what, tostring(value)))
 end
 
@@ -67,8 +68,8 @@ function augment.scale(low, high, opts)
   return step("warp", { zoom = range("augment.scale", "the factors", { low, high }, 1), fill = o.fill })
 end
 
---- Turned, zoomed and moved in one pass: degrees, scale = {low, high}, shift (pixels, also fractions), each as in the step of that name.
--- Options: fill (0).
+--- Turned, zoomed and moved in one pass. Options: degrees, scale = {low, high}, shift (pixels, also fractions), each as in the
+-- step of that name; fill (0).
 function augment.affine(opts)
   local o = options("augment.affine", opts, { degrees = true, scale = true, shift = true, fill = true })
   local shift = o.shift and range("augment.affine", "shift", o.shift, 0)
@@ -92,7 +93,8 @@ function augment.hflip(p) return step("hflip", { p = share("augment.hflip", "p",
 --- Top and bottom swapped with probability p (0.5).
 function augment.vflip(p) return step("vflip", { p = share("augment.vflip", "p", p or 0.5) }) end
 
---- A part of `size` pixels ({height, width} or one number for both) from anywhere. Options: padding (0) put around before, fill (0).
+--- A part of `size` pixels ({height, width} or one number for both) from anywhere.
+-- Options: padding (0) put around before, fill (0).
 function augment.crop(size, opts)
   local o = options("augment.crop", opts, { padding = true, fill = true })
   local both = type(size) == "table" and size or { size, size }
@@ -102,8 +104,8 @@ function augment.crop(size, opts)
   })
 end
 
---- With probability p (0.5) a rectangle is overwritten. Options: p, area = {0.02, 0.33} of the picture, ratio = {0.3, 3.3} of height to
--- width, value (0).
+--- With probability p (0.5) a rectangle is overwritten.
+-- Options: p, area = {0.02, 0.33} of the picture, ratio = {0.3, 3.3} of height to width, value (0).
 function augment.erase(opts)
   local o = options("augment.erase", opts, { p = true, area = true, ratio = true, value = true })
   return step("erase", {
@@ -175,7 +177,7 @@ Augment.__call = function(self, batch)
   return batch
 end
 
---- How many pictures went through by calls. (Under a loader nothing needs to be remembered: its own state says which picture is next.)
+--- How many pictures went through by calls. Under a loader nothing needs to be remembered: its own state says which is next.
 function Augment:state_dict() return { count = self.count, seed = self.seed } end
 --- Goes on where a state says.
 function Augment:load_state_dict(state)

@@ -5,8 +5,8 @@
 --     for batch in train:batches() do net(batch.image) ... #batch is the number of rows ... end
 --   end
 -- The order of an epoch depends on seed and epoch only. `state_dict` remembers the very next batch, one that was not given yet.
--- With `prefetch = n` the next n batches are gathered (and augmented) on a thread beside the script while it computes; batches and
--- states are the same.
+-- With `prefetch = n` the next n batches are gathered (and augmented) on a thread beside the script while it computes; batches
+-- and states are the same.
 local tensor = require "tensor"
 local augment = require "data.augment"
 local batches = require "_batch"
@@ -43,7 +43,8 @@ local function new(columns, opts)
   opts = opts or {}
   for key in pairs(opts) do
     if not known[key] then
-      fail("loader: unknown option '" .. tostring(key) .. "'; options are: batch_size, drop_last, prefetch, seed, shuffle, transform")
+      local names = "batch_size, drop_last, prefetch, seed, shuffle, transform"
+      fail("loader: unknown option '" .. tostring(key) .. "'; options are: " .. names)
     end
   end
   local rows, first

@@ -4,7 +4,8 @@ local module = require "nn.module"
 
 local onnx = {}
 
---- The network as the bytes of an ONNX file (opset 17), at rest (no dropout, learned statistics), for inputs of any batch. Options: shape (of an input, batch first), dtype ("f32"). An error (UNSUPPORTED) names all ops that ONNX cannot hold.
+--- The network as the bytes of an ONNX file (opset 17), at rest (no dropout, learned statistics), for inputs of any batch.
+-- Options: shape (of an input, batch first), dtype ("f32"). An error (UNSUPPORTED) names all ops that ONNX cannot hold.
 ---@name nn.export_onnx(net, opts)
 function onnx.export(net, opts)
   if not module.is(net) then fail("export_onnx: a network is needed, got " .. type(net)) end
@@ -27,7 +28,9 @@ local imported = module.define("onnx", {
   end,
 })
 
---- A layer of the bytes of an ONNX file (opsets 7 to 21, one input, one output), for inputs of any batch. Its float weights are parameters and can be trained; batch norms keep the file's statistics, dropout rests. Options: shape (of an input, batch first) for files that leave more than the batch open.
+--- A layer of the bytes of an ONNX file (opsets 7 to 21, one input, one output), for inputs of any batch. Its float weights
+-- are parameters and can be trained; batch norms keep the file's statistics, dropout rests. Options: shape (of an input, batch
+-- first) for files that leave more than the batch open.
 ---@name nn.from_onnx(bytes, opts)
 function onnx.import(bytes, opts)
   local o = module.options("from_onnx", opts, { shape = true })

@@ -325,7 +325,7 @@ enum LuaTensorMethods {
       call in
       let t = try call.tensor(1)
       let axis = try Shape.axis(call.dim(2), rank: t.rank, op: "scatter_add")
-      return try call.push(t.scatterAdded(axis, call.positions(3, extent: t.shape[axis]), call.tensor(4)))
+      return try call.push(t.scatteredPart(axis, call.positions(3, extent: t.shape[axis]), call.tensor(4), adds: true))
     },
     Fn("one_hot", "fun(self: Tensor, classes: integer): Tensor", "Class ids (from 0) as rows of 0 and a 1 (i64).") { call in
       try call.push(Tensor.oneHot(call.tensor(1), classes: call.integer(2)))

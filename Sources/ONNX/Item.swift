@@ -10,6 +10,8 @@ final class Item {
   let isFixed: Bool
   /// In the graph; nil for something fixed that no node has read yet.
   var value: Graph.Value?
+  /// How many names of the file stand for this.
+  var names = 0
   /// Of an initializer.
   var constantName: String?
   /// This is `factor` times another value.

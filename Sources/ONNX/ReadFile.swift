@@ -26,14 +26,14 @@ extension Graph {
     let output = try file.output()
     let order = try file.order(from: output, known: Set(initializers.keys).union([input.name]))
     try file.checkOperators(order)
-    func read(_ batches: [Int]) throws(Failure) -> Graph {
-      try GraphReader(model.graph, opset: opset, input: input, batches: batches)
+    func read(_ batches: [Int], freesBatch: Bool = false) throws(Failure) -> Graph {
+      try GraphReader(model.graph, opset: opset, input: input, batches: batches, freesBatch: freesBatch)
         .read(order, initializers: initializers, output: output)
     }
     if isFree { return try read([2, 3]) }
     let batch = input.shape[0]
     // The batch that the file fixes becomes free if all works for one more just as well.
-    do throws(Failure) { return try read([batch, batch + 1]) } catch {
+    do throws(Failure) { return try read([batch, batch + 1], freesBatch: true) } catch {
       if error.code == .cancelled || error.code == .memoryLimit || error.code == .timeout { throw error }
     }
     return try read([batch, batch])

@@ -84,20 +84,29 @@ extension GraphReader {
     return [try apply(.layerNorm(shape: shape, epsilon: epsilon), [x, gamma, beta])]
   }
 
-  /// (x - mean) / sqrt(variance + epsilon) over the pixels of each channel of each image.
+  /// Each channel of each image by itself.
   func instanceNorm(_ n: NodeView) throws(Failure) -> [Item] {
     let x = try n.input(0)
     guard x.rank >= 3 else { throw Failure(.shapeMismatch, "input \(Shape.text(x.shape)) must have 3 dims or more") }
-    let epsilon = try n.float("epsilon", 1e-5)
-    let dims = Array(2..<x.rank)
-    let channels = [try x.extent(1)] + [Int](repeating: 1, count: dims.count)
-    let centered = try apply(.binary(.sub), [x, try mean(x, dims, keepDims: true)])
-    let variance = try mean(try apply(.unary(.square), [centered]), dims, keepDims: true)
-    let inverse = try apply(.unary(.rsqrt), [try apply(.binary(.add), [variance, try scalar(epsilon, like: x)])])
-    let y = try apply(.binary(.mul), [centered, inverse])
-    let gamma = try apply(.reshape(channels), [try n.input(1)])
-    let beta = try apply(.reshape(channels), [try n.input(2)])
-    return [try apply(.binary(.add), [try apply(.binary(.mul), [y, gamma]), beta])]
+    let op = GraphOp.groupNorm(groups: try x.extent(1), epsilon: try n.float("epsilon", 1e-5))
+    return [try apply(op, [x, try n.input(1), try n.input(2)])]
+  }
+
+  /// Before version 21, scale and bias are one for each group.
+  func groupNorm(_ n: NodeView) throws(Failure) -> [Item] {
+    let x = try n.input(0)
+    guard let groups = try n.int("num_groups"), groups >= 1, try x.extent(1) % groups == 0 else {
+      throw Failure(.corruptData, "num_groups is missing or does not divide the channels of \(Shape.text(x.shape))")
+    }
+    try n.need("stash_type", 1)
+    let channels = try x.extent(1)
+    func spread(_ item: Item) throws(Failure) -> Item {
+      if item.shape == [channels] && (opset >= 21 || groups == channels) { return item }
+      let wide = try apply(.expand([groups, channels / groups]), [try apply(.reshape([groups, 1]), [item])])
+      return try apply(.reshape([channels]), [wide])
+    }
+    let op = GraphOp.groupNorm(groups: groups, epsilon: try n.float("epsilon", 1e-5))
+    return [try apply(op, [x, try spread(n.input(1)), try spread(n.input(2))])]
   }
 
   /// Before version 13 all dims from `axis` on (1) count as one.

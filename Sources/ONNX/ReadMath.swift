@@ -67,11 +67,11 @@ extension GraphReader {
   func div(_ n: NodeView) throws(Failure) -> [Item] {
     let (a, b) = (try n.input(0), try n.input(1))
     guard a.dtype.isFloat || b.dtype.isFloat else {
-      // Integers are cut towards zero there and rounded down here: the same from 0 on.
-      guard try isFromZero(a), try isFromZero(b) else {
-        throw Failure(.unsupported, "a division of integers that are computed from the input, or negative, is not known here")
-      }
-      return [try apply(.binary(.floordiv), [a, b])]
+      // Integers are cut towards zero there and rounded down here: the same from 0 on, so the signs go another way.
+      if try isFromZero(a), try isFromZero(b) { return [try apply(.binary(.floordiv), [a, b])] }
+      let sizes = [try apply(.unary(.abs), [a]), try apply(.unary(.abs), [b])]
+      let sign = try apply(.binary(.mul), [try apply(.unary(.sign), [a]), try apply(.unary(.sign), [b])])
+      return [try apply(.binary(.mul), [try apply(.binary(.floordiv), sizes), sign])]
     }
     let result = try apply(.binary(.div), [a, b])
     if let divisor = try b.number(), divisor != 0 { note(result, a, 1 / divisor) }

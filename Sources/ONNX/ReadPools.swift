@@ -40,6 +40,12 @@ struct Window {
     }
   }
 
+  /// The padding that the file gives, where nothing is to be found out.
+  func given() throws(Failure) -> [(Int, Int)] {
+    guard auto == "NOTSET" || auto.isEmpty else { throw Failure(.unsupported, "auto_pad '\(auto)' is not known here") }
+    return pads ?? [(0, 0), (0, 0)]
+  }
+
   /// What is padded by the op, on both sides alike, and what must be put around the image before, in front and behind.
   /// - Parameter ceil: the last window may reach over the edge.
   func padding(_ n: NodeView, _ x: Item, ceil: Bool = false) throws(Failure) -> (
@@ -145,29 +151,9 @@ extension GraphReader {
     return [isOneDim ? try apply(.squeeze([2]), [y]) : y]
   }
 
-  /// Rows and columns of `value` put around the last two dims, made of the image itself: constants do not know the batch.
+  /// Rows and columns of `value` put around the last two dims.
   func padded(_ x: Item, _ extra: [(Int, Int)], value: Double) throws(Failure) -> Item {
-    var x = x
-    for (d, pad) in extra.enumerated() { x = try padded(x, dim: x.rank - extra.count + d, pad.0, pad.1, value: value) }
-    return x
-  }
-
-  func padded(_ x: Item, dim: Int, _ front: Int, _ behind: Int, value: Double) throws(Failure) -> Item {
-    if front == 0, behind == 0 { return x }
-    let size = try x.extent(dim)
-    guard size > 0, max(front, behind) <= 64 * size else {
-      throw Failure(.unsupported, "padding \(front), \(behind) is far more than dim \(dim + 1) of input \(Shape.text(x.shape))")
-    }
-    func blocks(_ count: Int) throws(Failure) -> [Item] {
-      var (out, left) = ([Item](), count)
-      while left > 0 {
-        let part = min(left, size)
-        let piece = part == size ? x : try apply(.slice(dim: dim, from: 0, to: part, step: 1), [x])
-        out.append(try apply(.clamp(low: value, high: value), [piece]))
-        left -= part
-      }
-      return out
-    }
-    return try apply(.cat(dim: dim), try blocks(front) + [x] + blocks(behind))
+    if extra.allSatisfy({ $0 == (0, 0) }) { return x }
+    return try apply(.pad(extra.reversed().flatMap { [$0.0, $0.1] }, mode: .constant, value: value), [x])
   }
 }

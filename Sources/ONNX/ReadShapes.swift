@@ -50,7 +50,7 @@ extension GraphReader {
 
   /// Where a file fixes its batch, a shape that begins with it goes along when the batch becomes another.
   private func freeBatch(_ wanted: inout [[Int]], _ x: Item) {
-    guard batches[0] == graph.input.shape[0], batches[1] == batches[0] + 1, wanted[0] == wanted[1],
+    guard freesBatch, wanted[0] == wanted[1],
       wanted[1].first == batches[0],
       x.samples[0].shape.first == batches[0], x.samples[1].shape.first == batches[1]
     else { return }
@@ -193,34 +193,5 @@ extension GraphReader {
     let parts = try n.all()
     guard let axis = try n.int("axis") else { throw Failure(.corruptData, "the attribute 'axis' is missing") }
     return [parts.count == 1 ? parts[0] : try apply(.cat(dim: try parts[0].axis(axis)), parts)]
-  }
-
-  /// Numbers around the input, or with negative pads a part of it. Pads, value and axes are attributes, or since version 11 inputs.
-  func pad(_ n: NodeView) throws(Failure) -> [Item] {
-    var x = try n.input(0)
-    let mode = try n.text("mode", "constant")
-    guard mode == "constant" else { throw Failure(.unsupported, "mode '\(mode)' is not known here, only constant") }
-    let attribute = try n.ints("pads")
-    let pads = if let item = n.optional(1) { try item.integers("pads") } else { attribute ?? [] }
-    var value = try n.float("value", 0)
-    if let item = n.optional(2), item.samples[0].count > 0 {
-      guard let number = try item.number() else { throw Failure(.unsupported, "the value must be one number known beforehand") }
-      value = number
-    }
-    let given = try n.optional(3).map { (item) throws(Failure) in try item.integers("axes") } ?? Array(0..<x.rank)
-    guard pads.count == 2 * given.count, pads.allSatisfy({ abs($0 % (1 << 40)) == $0.magnitude }) else {
-      throw Failure(.corruptData, "pads \(pads) must be two numbers for each of \(given.count) dims")
-    }
-    _ = try GraphReader.axes(given, rank: x.rank)
-    for (i, dim) in given.enumerated() {
-      let axis = try x.axis(dim)
-      let (front, behind) = (pads[i], pads[given.count + i])
-      if front < 0 || behind < 0 {
-        let extent = try x.extent(axis)
-        x = try sliced(x, axis, min(extent, max(0, -front)), max(0, extent - max(0, -behind)), 1)
-      }
-      x = try padded(x, dim: axis, max(0, front), max(0, behind), value: value)
-    }
-    return [x]
   }
 }

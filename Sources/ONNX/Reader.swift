@@ -17,17 +17,22 @@ final class GraphReader {
   private var items: [String: Item] = [:]
   /// Readers of each name that are still to come.
   private var readers: [String: Int] = [:]
+  /// Readers of each name in all.
+  private var totals: [String: Int] = [:]
+  /// Whether the second batch stands for any other one of a file that fixes its batch.
+  let freesBatch: Bool
   private var constantNames: Set<String> = []
 
   /// - Parameter input: its name, type and shape; the shape's batch is the one that the file fixes, or 1.
-  init(_ file: PBGraph, opset: Int64, input: Graph.Input, batches: [Int]) {
-    (self.file, self.opset, self.batches) = (file, opset, batches)
+  init(_ file: PBGraph, opset: Int64, input: Graph.Input, batches: [Int], freesBatch: Bool) {
+    (self.file, self.opset, self.batches, self.freesBatch) = (file, opset, batches, freesBatch)
     graph = Graph(input: input.name, shape: input.shape, dtype: input.dtype)
   }
 
   func read(_ order: [Int], initializers: [String: PBTensorData], output: String) throws(Failure) -> Graph {
     for i in order { for name in file.node[i].input where !name.isEmpty { readers[name, default: 0] += 1 } }
     readers[output, default: 0] += 1
+    totals = readers
     var samples: [Tensor] = []
     for batch in batches { samples.append(try Tensor.zeros([batch] + graph.input.shape.dropFirst(), graph.input.dtype)) }
     items[graph.input.name] = Item(samples, value: graph.input.value)
@@ -68,6 +73,7 @@ final class GraphReader {
         throw Failure(.unsupported, "onnx: \(view.place): its output \(k + 1), '\(name)', cannot be had here")
       }
       items[name] = results[k]
+      results[k].names += 1
     }
     // Values are forgotten after their last reader.
     for name in node.input where !name.isEmpty {
@@ -76,8 +82,8 @@ final class GraphReader {
     }
   }
 
-  /// Whether nobody but the node being read reads its input.
-  func isReadOnce(_ name: String) -> Bool { readers[name, default: 0] == 1 }
+  /// Whether no other node of the file reads this input, under whatever name.
+  func isReadOnce(_ name: String) -> Bool { totals[name] == 1 && items[name]?.names == 1 }
 
   // MARK: Making ops
 

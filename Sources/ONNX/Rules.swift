@@ -10,12 +10,11 @@ extension GraphReader {
   /// How an operator of ONNX's own set is read; nil when it is not known.
   static func rule(_ name: String) -> Rule? { layerRule(name) ?? mathRule(name) ?? shapeRule(name) }
 
-  /// `ReadLayers.swift`, `ReadPools.swift`.
+  /// `ReadLayers.swift`, `ReadPools.swift`, `ReadImages.swift`.
   private static func layerRule(_ name: String) -> Rule? {
     switch name {
     case "Conv": conv
     case "ConvTranspose": convTranspose
-    case "Resize", "Upsample": resize
     case "Gemm": gemm
     case "MatMul": matmul
     case "MaxPool": maxPool
@@ -25,6 +24,10 @@ extension GraphReader {
     case "BatchNormalization": batchNorm
     case "LayerNormalization": layerNorm
     case "InstanceNormalization": instanceNorm
+    case "GroupNormalization": groupNorm
+    case "Resize": resize
+    case "Upsample": upsample
+    case "DepthToSpace": depthToSpace
     case "Softmax": softmax(isLog: false)
     case "LogSoftmax": softmax(isLog: true)
     case "Dropout": dropout
@@ -62,14 +65,14 @@ extension GraphReader {
     case "Sigmoid": sigmoid
     case "Erf": erf
     case "Gelu": gelu
-    case "LeakyRelu": leakyRelu
+    case "LeakyRelu": sloped(.leakyRelu, 0.01)
     case "PRelu": prelu
-    case "Elu": elu
+    case "Elu": sloped(.elu, 1)
     case "Selu": selu
     case "HardSigmoid": hardSigmoid
-    case "HardSwish": hardSwish
-    case "Mish": mish
-    case "Softsign": softsign
+    case "HardSwish": activation(.hardswish)
+    case "Mish": activation(.mish)
+    case "Softsign": activation(.softsign)
     case "Clip": clip
     case "ReduceSum": reduce(isMean: false)
     case "ReduceMean": reduce(isMean: true)

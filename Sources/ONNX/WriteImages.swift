@@ -62,7 +62,9 @@ extension GraphWriter {
   }
 
   /// Pad. Source: onnx.ai/onnx/operators/onnx__Pad.html.
-  mutating func pad(_ n: Graph.Node, _ amounts: [Int], _ mode: PadMode, _ value: Double, _ type: DType) throws(Failure) -> String {
+  mutating func pad(_ n: Graph.Node, _ amounts: [Int], _ mode: PadMode, _ value: Double, _ type: DType) throws(Failure)
+    -> String
+  {
     let rank = try shape(n.inputs[0]).extents.count
     var (front, behind) = ([Int](repeating: 0, count: rank), [Int](repeating: 0, count: rank))
     for i in 0..<amounts.count / 2 { (front[rank - 1 - i], behind[rank - 1 - i]) = (amounts[2 * i], amounts[2 * i + 1]) }
@@ -79,7 +81,8 @@ extension GraphWriter {
   }
 
   /// Resize. Source: onnx.ai/onnx/operators/onnx__Resize.html.
-  mutating func upsample(_ n: Graph.Node, _ size: [Int]?, _ scale: [Double]?, _ linear: Bool, _ alignsCorners: Bool) throws(Failure)
+  mutating func upsample(_ n: Graph.Node, _ size: [Int]?, _ scale: [Double]?, _ linear: Bool, _ alignsCorners: Bool)
+    throws(Failure)
     -> String
   {
     let x = try name(n.inputs[0])

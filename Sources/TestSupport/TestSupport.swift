@@ -3,6 +3,7 @@
 //   Fixtures            folders, failures, the repository
 //   PythonScript        commands of Tests/interop in a Python with the official library
 //   StoreConformance    the rules of `ObjectStore`, for every store
+//   RandomNumbers       one test at a time draws from the process's random numbers
 //   FaultPlan           says which call fails
 //   FaultyStore         an object store whose n-th call fails
 //   FaultyFileSystem    a disk whose n-th system call fails, for LocalStore

@@ -38,6 +38,15 @@ struct ONNXInteropTests {
         return net, { 1, 784 }, function(out) return nn.nll(out, y) end
         """),
     Network(
+      description: "layers of images and signals",
+      source: """
+        local net = nn.sequential { nn.unflatten(1, 14, 14), nn.conv2d(1, 6, 3), nn.groupnorm(3, 6), nn.leaky_relu(0.1), nn.upsample(2),
+          nn.reflection_pad(1), nn.conv2d(6, 4, 3, { stride = 2 }), nn.instancenorm2d(4), nn.elu(), nn.conv_transpose2d(4, 3, 3, { stride = 2, padding = 1 }),
+          nn.hardswish(), nn.upsample(2, { mode = "bilinear" }), nn.pixel_unshuffle(2), nn.mish(), nn.gelu_tanh(), nn.flatten(3), nn.conv1d(12, 2, 5, { padding = 2 }),
+          nn.softsign(), nn.maxpool1d(3), nn.flatten(), nn.logsigmoid() }
+        return net, { 1, 196 }, function(out) return (out * out):mean() end
+        """),
+    Network(
       description: "many ops",
       source: """
         local d = nn.linear(6, 6)

@@ -4,6 +4,7 @@ import LuaHost
 import LuaTensor
 import ObjectStore
 import Tensors
+import TestSupport
 import Testing
 
 /// Runs the Lua specs of tensors, networks and loaders without the `moonlake` executable, and the binding's own checks.
@@ -69,7 +70,7 @@ import Testing
       local require = function(name) if name == "test" then return test end return require(name) end
 
       """
-    try state.run(try state.load(kit + source, name: name), read: { _ in () })
+    try RandomNumbers.alone { try state.run(try state.load(kit + source, name: name), read: { _ in () }) }
   }
 
   @Test func theSnippetsOfTheTrainingPageRun() throws {
@@ -78,7 +79,8 @@ import Testing
     #expect(snippets.count >= 3)
     let state = try state()
     for (i, snippet) in snippets.enumerated() {
-      try state.run(try state.load(String(snippet), name: "docs/training.md, snippet \(i + 1)"), read: { _ in () })
+      let function = try state.load(String(snippet), name: "docs/training.md, snippet \(i + 1)")
+      try RandomNumbers.alone { try state.run(function, read: { _ in () }) }
     }
   }
 
@@ -107,7 +109,7 @@ import Testing
       """
     let names = Tensor.luaType.methods.map { "\"\($0.name)\"" }.joined(separator: ", ")
     let function = try state.load(source.replacing("METHODS", with: names), name: "wrong")
-    let calls = try state.run(function, results: 1, read: { try $0.integer(1) })
+    let calls = try RandomNumbers.alone { try state.run(function, results: 1, read: { try $0.integer(1) }) }
     #expect(calls > 10_000)
     #expect(GradMode.isEnabled)
   }

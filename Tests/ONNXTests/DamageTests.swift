@@ -165,11 +165,13 @@ struct Wire {
     has(
       "MEMORY_LIMIT",
       Wire.graph(
-        [Wire.node("ConstantOfShape", ["s"], ["c"]), Wire.node("Add", ["x", "c"], ["y"])], [Wire.list("s", [1 << 40, 4])]))
-    has("too many elements", Wire.graph([Wire.node("Expand", ["x", "s"], ["y"])], [Wire.list("s", [.max, 2, 4])]))
+        [Wire.node("ConstantOfShape", ["s"], ["c"]), Wire.node("Add", ["x", "c"], ["y"])], [Wire.list("s", [1 << 40, 1, 4])]))
+    has("too many elements", Wire.graph([Wire.node("Expand", ["x", "s"], ["y"])], [Wire.list("s", [.max, 1, 4])]))
     has("onnx: node 1, Expand: expand", Wire.graph([Wire.node("Expand", ["x", "s"], ["y"])], [huge]))
-    has("far more than dim 2", Wire.graph([Wire.node("Pad", ["x", "s"], ["y"])], [Wire.list("s", [0, 0, 0, 1 << 40])]))
-    has("CORRUPT_DATA", Wire.graph([Wire.node("Pad", ["x", "s"], ["y"])], [Wire.list("s", [0, 0, 0, .min])]))
+    has(
+      "onnx: node 1, Pad: pad: amounts must be below 2^31",
+      Wire.graph([Wire.node("Pad", ["x", "s"], ["y"])], [Wire.list("s", [0, 0, 0, 1 << 40])]))
+    has("onnx: node 1, Pad", Wire.graph([Wire.node("Pad", ["x", "s"], ["y"])], [Wire.list("s", [0, 0, 0, .min])]))
     has(
       "no error",
       Wire.graph(
@@ -211,7 +213,7 @@ struct Wire {
     has(
       "onnx: node 1, MaxPool",
       Wire.graph(
-        [Wire.node("MaxPool", ["x"], ["y"], [Wire.ints("kernel_shape", [2, 2]), Wire.ints("pads", [900_000, 0, 0, 0])])],
+        [Wire.node("MaxPool", ["x"], ["y"], [Wire.ints("kernel_shape", [2, 2]), Wire.ints("pads", [1 << 20, 0, 0, 0])])],
         inputs: image))
     has(
       "onnx: node 1, AveragePool: kernel_shape is missing", Wire.graph([Wire.node("AveragePool", ["x"], ["y"])], inputs: image))

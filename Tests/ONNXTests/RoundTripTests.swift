@@ -64,7 +64,8 @@ import Testing
     op(.softmax(dim: 1, isLog: false), [2, 5, 3]), op(.softmax(dim: 2, isLog: true), [2, 5, 3]),
   ]
   static let views: [Case] = [
-    op(.reshape([-1, 6]), [4, 2, 3]), op(.reshape([-1, 3, 2]), [4, 2, 3], note: " open"), op(.flatten(from: 1, to: 2), [4, 2, 3]),
+    op(.reshape([-1, 6]), [4, 2, 3]), op(.reshape([-1, 3, 2]), [4, 2, 3], note: " open"),
+    op(.flatten(from: 1, to: 2), [4, 2, 3]),
     op(.flatten(from: 0, to: 1), [4, 2, 3], note: " batch"), op(.flatten(from: 2, to: 3), [4, 2, 3, 5], note: " last"),
     op(.flatten(from: 1, to: 2), [4, 2, 3, 5], note: " inner"),
     Case("flatten before the batch", [4, 2, 3, 5]) { g in g.add(.flatten(from: 0, to: 1), [g.add(.permute([1, 2, 0, 3]), [0])])
@@ -84,8 +85,36 @@ import Testing
       return g.add(.binary(.add), [g.add(.binary(.mul), [0, a]), b])
     },
   ]
+  static let images: [Case] = [
+    Case("conv_transpose2d", [2, 4, 5, 6]) { g in
+      var options = ConvTransposeOptions()
+      (options.stride, options.padding, options.outputPadding, options.dilation, options.groups) = (
+        (2, 3), (1, 0), (1, 2), (1, 2), 2
+      )
+      return try g.add(.convTranspose2d(options), [0, weight(&g, "w", [4, 3, 3, 2]), weight(&g, "b", [6])])
+    },
+    Case("group_norm", [2, 6, 3, 4]) { g in
+      try g.add(.groupNorm(groups: 3, epsilon: 1e-4), [0, weight(&g, "gamma", [6]), weight(&g, "beta", [6])])
+    },
+    Case("instance norm", [2, 6, 3, 4]) { g in
+      try g.add(.groupNorm(groups: 6, epsilon: 1e-4), [0, weight(&g, "gamma", [6]), weight(&g, "beta", [6])])
+    },
+    op(.pad([1, 2, 0, 3], mode: .constant, value: 0.5), [2, 3, 4, 5]),
+    op(.pad([-1, 2], mode: .constant, value: 0), [2, 3, 4, 5], note: " that cuts"),
+    op(.pad([1, 2, 3, 0], mode: .reflect, value: 0), [2, 3, 4, 5], note: " reflect"),
+    op(.pad([1, 2, 3, 0], mode: .replicate, value: 0), [2, 3, 4, 5], note: " replicate"),
+    op(.upsample(size: nil, scale: [2, 3], linear: false, alignsCorners: false), [2, 3, 4, 5], note: " nearest"),
+    op(.upsample(size: [7, 3], scale: nil, linear: false, alignsCorners: false), [2, 3, 4, 5], note: " to a size"),
+    op(.upsample(size: [7, 9], scale: nil, linear: true, alignsCorners: false), [2, 3, 4, 5], note: " linear to a size"),
+    op(.upsample(size: nil, scale: [2, 1.5], linear: true, alignsCorners: false), [2, 3, 4, 5], note: " linear"),
+    op(.upsample(size: nil, scale: [2, 2], linear: true, alignsCorners: true), [2, 3, 4, 5], note: " corners"),
+    op(.upsample(size: nil, scale: [2], linear: true, alignsCorners: false), [2, 3, 5], note: " of rows"),
+  ]
   static let math: [Case] =
-    UnaryOp.allCases.map { o in op(.unary(o), [3, 4], low: [.log, .log1p, .sqrt, .rsqrt, .reciprocal].contains(o) ? 0.1 : -2) }
+    Activation.allCases.map { o in op(.activation(o, slope: 0.2), [3, 4]) }
+    + UnaryOp.allCases.map { o in
+      op(.unary(o), [3, 4], low: [.log, .log1p, .sqrt, .rsqrt, .reciprocal].contains(o) ? 0.1 : -2)
+    }
     + BinaryOp.allCases.map { o in
       Case("\(o.rawValue) with a weight", [3, 4], low: o == .pow ? 0.1 : -2) { g in
         g.add(.binary(o), [0, try weight(&g, "w", [4])])
@@ -102,7 +131,7 @@ import Testing
       },
     ]
 
-  @Test(arguments: layers + views + math) func same(_ test: Case) throws {
+  @Test(arguments: layers + views + images + math) func same(_ test: Case) throws {
     var graph = Graph(input: "input", shape: test.shape, dtype: test.dtype)
     graph.output = try test.build(&graph)
     let bytes = try graph.encodedONNX()

@@ -86,6 +86,10 @@ case("gemm turned", [("Gemm", ["w", "x"], "y", {"transB": 1}), ("Transpose", ["y
 case("matmul and add", [("MatMul", ["x", "w"], "y", {}), ("Add", ["b", "y"], "z", {})], f(2, 3, 5), {"w": f(5, 4), "b": f(4)})
 case("a product that two read", [("MatMul", ["x", "w"], "y", {}), ("Add", ["y", "b"], "z", {}), ("Mul", ["y", "z"], "v", {})], row,
      {"w": f(5, 4), "b": f(4)})
+case("a product read before it is added to", [("MatMul", ["x", "w"], "y", {}), ("Mul", ["y", "h"], "m", {}), ("Add", ["y", "b"], "z", {}),
+                                             ("Sub", ["z", "m"], "v", {})], row, {"w": f(5, 4), "b": f(4), "h": np.float32(0.5)})
+case("a product of two names", [("MatMul", ["x", "w"], "y", {}), ("Identity", ["y"], "i", {}), ("Add", ["i", "b"], "z", {}),
+                                ("Mul", ["z", "y"], "v", {})], row, {"w": f(5, 4), "b": f(4)})
 case("attention", [("Transpose", ["x"], "t", {"perm": [0, 2, 1]}), ("MatMul", ["x", "t"], "s", {}), ("Softmax", ["s"], "p", {"axis": -1}),
                    ("MatMul", ["p", "x"], "y", {})], f(2, 4, 3))
 bn = {"s": f(3), "b": f(3), "m": f(3), "v": np.abs(f(3)) + np.float32(0.5)}
@@ -100,6 +104,29 @@ one("log softmax", "LogSoftmax", f(2, 3, 4), axis=1)
 case("dropout, opset 10", [("Dropout", ["x"], ["y", "mask"], {"ratio": 0.3}), ("Identity", ["y"], "z", {})], row, opset=10)
 case("dropout, opset 13", [("Dropout", ["x", "r"], "y", {})], row, {"r": np.float32(0.4)}, opset=13)
 case("embedding", [("Gather", ["t", "x"], "y", {})], random.integers(0, 6, (3, 4)), {"t": f(6, 5)})
+
+one("conv transpose", "ConvTranspose", f(2, 4, 4, 5), ["w", "b"], {"w": f(4, 3, 3, 2), "b": f(6)}, group=2, strides=[2, 3], pads=[1, 0, 1, 0], output_padding=[1, 0])
+one("conv transpose, pads of four sides", "ConvTranspose", f(2, 2, 4, 5), ["w"], {"w": f(2, 3, 3, 3)}, strides=[2, 2], pads=[0, 1, 1, 2])
+one("conv transpose of rows", "ConvTranspose", f(2, 2, 5), ["w"], {"w": f(2, 3, 4)}, strides=[2], pads=[1, 1])
+one("group norm, opset 21", "GroupNormalization", f(2, 6, 3, 4), ["s", "b"], {"s": f(6), "b": f(6)}, opset=21, num_groups=3, epsilon=1e-3)
+one("group norm, opset 18", "GroupNormalization", f(2, 6, 3, 4), ["s", "b"], {"s": f(3), "b": f(3)}, opset=18, num_groups=3)
+
+# Sizes.
+small = f(2, 2, 3, 4)
+scales = lambda *v: np.array(v, np.float32)  # noqa: E731
+one("resize nearest", "Resize", small, ["", "s"], {"s": scales(1, 1, 2, 3)}, opset=19)
+one("resize nearest from the corner", "Resize", small, ["", "s"], {"s": scales(1, 1, 2.5, 1.3)}, opset=13, coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+one("resize to sizes", "Resize", small, ["", "", "s"], {"s": i64(2, 2, 7, 9)}, opset=13, mode="linear", batch=2)
+one("resize linear", "Resize", small, ["", "s"], {"s": scales(1, 1, 2, 2)}, opset=17, mode="linear", coordinate_transformation_mode="pytorch_half_pixel")
+one("resize linear by corners", "Resize", small, ["", "s"], {"s": scales(1, 1, 2, 3)}, opset=17, mode="linear", coordinate_transformation_mode="align_corners")
+one("resize, opset 10", "Resize", small, ["s"], {"s": scales(1, 1, 2, 2)}, opset=10)
+one("upsample, opset 9", "Upsample", small, ["s"], {"s": scales(1, 1, 2, 2)}, opset=9)
+one("upsample, opset 7", "Upsample", small, opset=7, scales=[1.0, 1.0, 3.0, 2.0])
+one("depth to space", "DepthToSpace", f(2, 8, 3, 2), blocksize=2)
+one("depth to space, CRD", "DepthToSpace", f(2, 8, 3, 2), blocksize=2, mode="CRD")
+for mode in ["reflect", "edge"]:
+    one("Pad " + mode, "Pad", image, ["p"], {"p": i64(0, 0, 1, 2, 0, 0, 3, 0)}, mode=mode)
+one("Pad wrap by axes", "Pad", image, ["p", "", "a"], {"p": i64(1, 2, 3, 0), "a": i64(-1, 2)}, opset=19, mode="wrap")
 
 # Pools.
 one("max pool", "MaxPool", image, kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 1])
@@ -140,9 +167,12 @@ case("nearly gelu", [("Mul", ["x", "r"], "d", {}), ("Erf", ["d"], "e", {}), ("Ad
 
 # Arithmetic.
 for op in ["Add", "Sub", "Mul", "Div", "Max", "Min"]:
-    one(op, op, row, ["w"], {"w": f(3, 1) + np.float32(3)})
+    one(op, op, row, ["w"], {"w": f(3, 1) + np.float32(3)}, batch=3)
 one("Pow 2", "Pow", row, ["w"], {"w": np.float32(2)})
 one("Pow by integers", "Pow", np.abs(row), ["w"], {"w": i64(1, 2, 3, 4, 5)})
+case("Div and Mod of integers", [("Cast", ["x"], "i", {"to": T.INT64}), ("Div", ["i", "w"], "d", {}), ("Mod", ["i", "w"], "m", {}),
+                                 ("Mul", ["d", "ten"], "t", {}), ("Add", ["t", "m"], "s", {}), ("Cast", ["s"], "y", {"to": T.FLOAT})],
+     row * np.float32(9), {"w": i64(2, -3, 4, -5, 1), "ten": i64(10)})
 one("Mod of floats", "Mod", row, ["w"], {"w": f(5)}, fmod=1)
 case("Sum, Max and Min of three", [("Sum", ["x", "w", "x"], "a", {}), ("Max", ["a", "x", "w"], "b", {}), ("Min", ["b", "a", "x"], "c", {}),
                                    ("Sub", ["a", "c"], "y", {})], row, {"w": f(5)})

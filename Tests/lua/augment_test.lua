@@ -46,10 +46,14 @@ test.case("turns, zooms and moves as plain arithmetic does", function()
     for _, case in ipairs { { 0, 1, 0, 0, 0 }, { 15, 1, 0, 0, 0 }, { -33.3, 1.25, 0.5, 0.5, 0 }, { 90, 0.7, -1.25, -1.25, 0.5 },
       { 180, 1, 2, 2, -1 }, { 7, 3, 0.1, 0.1, 0 } } do
       local degrees, zoom, down, right, fill = table.unpack(case)
-      local got = augment.compose { augment.affine { degrees = { degrees, degrees }, scale = { zoom, zoom }, shift = { down, down }, fill = fill } }(x)
+      local change = augment.affine {
+        degrees = { degrees, degrees }, scale = { zoom, zoom }, shift = { down, down }, fill = fill,
+      }
+      local got = augment.compose { change }(x)
       test.equal(got:shape(), x:shape())
       local list = x:totable()
-      near(got, { naive(list[1], c, h, w, degrees, zoom, down, right, fill), naive(list[2], c, h, w, degrees, zoom, down, right, fill) }, 2e-5)
+      for i = 1, 2 do list[i] = naive(list[i], c, h, w, degrees, zoom, down, right, fill) end
+      near(got, list, 2e-5)
     end
   end
 end)
@@ -79,7 +83,8 @@ test.case("moves by whole pixels, each way equally often", function()
   for y = 1, 5 do
     for col = 1, 5 do
       local inside = y >= 2 and y <= 4 and col >= 2 and col <= 4
-      test.truthy(inside and counts[y][col] > 850 and counts[y][col] < 1150 or not inside and counts[y][col] == 0, counts[y][col])
+      local count = counts[y][col]
+      test.truthy(inside and count > 850 and count < 1150 or not inside and count == 0, count)
     end
   end
   local filled = augment.compose { augment.shift({ 0, 4 }, { fill = 7 }), seed = 2 }(tensor.zeros(50, 1, 2, 4))
@@ -116,13 +121,14 @@ end)
 test.case("normalizes each channel", function()
   local x = tensor.from_table { { { { 1 } }, { { 10 } } } }
   test.equal(augment.compose { augment.normalize({ 1, 2 }, { 2, 4 }) }(x):totable(), { { { { 0 } }, { { 2 } } } })
-  test.equal(augment.compose { augment.normalize(127.5, 127.5) }(tensor.full({ 1, 1, 1 }, 255, { dtype = "u8" })):totable(), { { { 1.0 } } })
+  local white = tensor.full({ 1, 1, 1 }, 255, { dtype = "u8" })
+  test.equal(augment.compose { augment.normalize(127.5, 127.5) }(white):totable(), { { { 1.0 } } })
 end)
 
 local function steps()
   return {
-    augment.affine { degrees = 20, scale = { 0.8, 1.2 }, shift = 2 }, augment.shift(1), augment.hflip(), augment.crop(8, { padding = 1 }),
-    augment.erase { p = 0.5 }, augment.normalize(0.5, 0.25),
+    augment.affine { degrees = 20, scale = { 0.8, 1.2 }, shift = 2 }, augment.shift(1), augment.hflip(),
+    augment.crop(8, { padding = 1 }), augment.erase { p = 0.5 }, augment.normalize(0.5, 0.25),
   }
 end
 
@@ -132,7 +138,8 @@ test.case("gives each picture its own numbers, whatever the batches", function()
   local parts = augment.compose(steps())
   local pieces = { parts(x:narrow(1, 1, 3)), parts(x:narrow(1, 4, 30)), parts(x:narrow(1, 34, 7)) }
   test.truthy(tensor.cat(pieces):eq(whole):all())
-  test.truthy(not augment.compose(steps())(x[1]:expand(2, 1, 9, 9))[1]:eq(augment.compose(steps())(x[1]:expand(2, 1, 9, 9))[2]):all())
+  local twice = augment.compose(steps())(x[1]:expand(2, 1, 9, 9))
+  test.truthy(not twice[1]:eq(twice[2]):all())
   -- The state of calls.
   local first = augment.compose(steps())
   first(x:narrow(1, 1, 3))
@@ -185,7 +192,9 @@ test.case("names what is wrong", function()
   test.raises("augment.rotate: unknown option 'file'; options are: fill", function() augment.rotate(3, { file = 0 }) end)
   test.raises("augment.hflip: p must be a number of 0 to 1, got 2", function() augment.hflip(2) end)
   test.raises("augment.crop: size must be a whole number of at least 1, got 0", function() augment.crop(0) end)
-  raises("augment.warp: 'zoom' must be {low, high} within 0.001 to 1000.0", function() return augment.compose { augment.scale(0, 1) } end)
+  raises("augment.warp: 'zoom' must be {low, high} within 0.001 to 1000.0", function()
+    return augment.compose { augment.scale(0, 1) }
+  end)
   raises("augment.crop: 9 x 9 cannot be cut from 6 x 6 pixels with a padding of 1", function()
     return augment.compose { augment.crop(9, { padding = 1 }) }
   end)
@@ -193,10 +202,11 @@ test.case("names what is wrong", function()
     return augment.compose { augment.normalize({ 1, 2, 3 }, 1) }
   end)
   raises("augment.normalize: 'std' must be above 0", function() return augment.compose { augment.normalize(0, 0) } end)
-  raises("augment: column 'image' must be u8 or f32, not i64", function() return augment.compose { augment.hflip() } end, x:to "i64")
-  raises("for flat rows give size = {height, width}", function() return augment.compose { augment.hflip() } end, x:reshape(2, 36))
+  local function mirror() return augment.compose { augment.hflip() } end
+  raises("augment: column 'image' must be u8 or f32, not i64", mirror, x:to "i64")
+  raises("for flat rows give size = {height, width}", mirror, x:reshape(2, 36))
   raises("which is no picture of (5, 5)", function() return augment.compose { augment.hflip(), size = { 5, 5 } } end)
-  raises("a tensor or a batch with the column 'image' is needed, got table", function() return augment.compose { augment.hflip() } end, {})
+  raises("a tensor or a batch with the column 'image' is needed, got table", mirror, {})
   test.raises("augment: 'image'; columns are: label, x", function()
     loader({ x = x, label = tensor.zeros(2) }, { transform = augment.compose { augment.hflip() } })
   end)

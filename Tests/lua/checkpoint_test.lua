@@ -62,10 +62,11 @@ end)
 test.case("plain values keep type and value", function()
   local extra = {
     whole = 3, float = 3.0, tiny = 5e-324, third = 1 / 3, large = math.maxinteger, small = math.mininteger, minus_zero = -0.0,
-    huge = math.huge, text = "Zürich \0 \"x\"", bytes = "\255\0\1", yes = true, no = false, empty = {}, list = { 1, 2.5, "three", { 4 } },
+    huge = math.huge, text = "Zürich \0 \"x\"", bytes = "\255\0\1", yes = true, no = false, empty = {},
+    list = { 1, 2.5, "three", { 4 } },
     holes = { [1] = "a", [3] = "c", [-7] = "d" }, mixed = { "first", name = "n", ["a.b"] = 1, a = { b = 2 } },
-    tensors = { i = tensor.from_table({ 1, -2 }, { dtype = "i64" }), b = tensor.from_table { true, false }, none = tensor.zeros(0, 3),
-      view = tensor.arange(1, 6):reshape(2, 3):transpose(1, 2), ["view.x"] = tensor.ones(1) },
+    tensors = { i = tensor.from_table({ 1, -2 }, { dtype = "i64" }), b = tensor.from_table { true, false },
+      none = tensor.zeros(0, 3), view = tensor.arange(1, 6):reshape(2, 3):transpose(1, 2), ["view.x"] = tensor.ones(1) },
   }
   checkpoint.save(NAME, { extra = extra, best = 0.5 })
   local got = checkpoint.load(NAME, {})
@@ -105,14 +106,18 @@ test.case("keeps the last ones and the best", function()
   test.equal(checkpoint.load(NAME, {}, { which = 4 }).step, 40)
   checkpoint.save(NAME, {}, { keep = 1 })
   test.equal(#checkpoint.list(NAME), 1)
-  test.raises("no checkpoint of 'spec_checkpoint' has a metric", function() checkpoint.load(NAME, {}, { which = "best" }) end)
+  test.raises("no checkpoint of 'spec_checkpoint' has a metric", function()
+    checkpoint.load(NAME, {}, { which = "best" })
+  end)
   checkpoint.delete(NAME)
   test.equal(checkpoint.list(NAME), {})
 end)
 
 test.case("names what is wrong", function()
   test.raises("checkpoint.save: unknown option 'steps'", function() checkpoint.save(NAME, {}, { steps = 1 }) end)
-  test.raises("checkpoint.save: the option 'best' needs the option 'metric'", function() checkpoint.save(NAME, {}, { best = "min" }) end)
+  test.raises("checkpoint.save: the option 'best' needs the option 'metric'", function()
+    checkpoint.save(NAME, {}, { best = "min" })
+  end)
   test.raises("option 'keep' of 'write' must be 1 to 1000000, got 0", function() checkpoint.save(NAME, {}, { keep = 0 }) end)
   test.raises("a table of parts is needed as second argument", function() checkpoint.save(NAME) end)
   test.raises("parts need names, such as net or optimizer; got 1", function() checkpoint.save(NAME, { {} }) end)
@@ -126,7 +131,9 @@ test.case("names what is wrong", function()
   test.raises("0000000001.safetensors holds no part 'optimizer'; it holds: net", function()
     checkpoint.load(NAME, { optimizer = training().optimizer })
   end)
-  test.raises("the state does not fit the network", function() checkpoint.load(NAME, { net = nn.sequential { nn.linear(3, 9) } }) end)
+  test.raises("the state does not fit the network", function()
+    checkpoint.load(NAME, { net = nn.sequential { nn.linear(3, 9) } })
+  end)
   test.raises("'which' must be \"last\", \"best\" or a number", function() checkpoint.load(NAME, {}, { which = "first" }) end)
   test.raises("there is no number 7", function() checkpoint.load(NAME, {}, { which = 7 }) end)
   checkpoint.delete(NAME)

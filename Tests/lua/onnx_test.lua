@@ -10,7 +10,8 @@ end
 local function network()
   return nn.sequential {
     nn.conv2d(1, 4, 3, { padding = 1, bias = false }), nn.batchnorm2d(4), nn.relu(), nn.maxpool2d(2),
-    nn.residual { nn.conv2d(4, 4, 3, { padding = 1 }), nn.gelu() }, nn.flatten(), nn.dropout(0.5), nn.linear(64, 5), nn.log_softmax(-1),
+    nn.residual { nn.conv2d(4, 4, 3, { padding = 1 }), nn.gelu() },
+    nn.flatten(), nn.dropout(0.5), nn.linear(64, 5), nn.log_softmax(-1),
   }
 end
 
@@ -21,7 +22,8 @@ test.case("a network comes back as a layer with the same weights and results", f
   local bytes = nn.export_onnx(net, { shape = { 1, 1, 8, 8 } })
   test.truthy(net.training, "export changed the mode")
   local again = nn.from_onnx(bytes)
-  test.equal(table.concat(again.traced:ops(), " "), "conv2d batch_norm relu max_pool2d conv2d gelu add flatten linear log_softmax")
+  test.equal(table.concat(again.traced:ops(), " "),
+    "conv2d batch_norm relu max_pool2d conv2d gelu add flatten linear log_softmax")
   net:eval()
   for _, batch in ipairs { 1, 6 } do
     local x = tensor.randn(batch, 1, 8, 8)
@@ -63,7 +65,8 @@ end)
 test.case("weights named like parts of a layer get other names", function()
   local net = nn.sequential { nn.linear(4, 4) }
   local inner = net.layers[1]
-  local traced = require "_tensor".trace(function(x) return inner(x) end, { 1, 4 }, { forward = inner.weight, config = inner.bias })
+  local named = { forward = inner.weight, config = inner.bias }
+  local traced = require "_tensor".trace(function(x) return inner(x) end, { 1, 4 }, named)
   local again = nn.from_onnx(traced:to_onnx())
   local x = tensor.randn(2, 4)
   close(again(x), net(x))
@@ -79,5 +82,7 @@ test.case("errors say what and where", function()
   test.raises("onnx: 1 of 1 ops cannot be written: op 1, adaptive_avg_pool2d: 7 x 7 pixels do not divide evenly",
     function() nn.export_onnx(uneven, { shape = { 1, 1, 7, 7 } }) end)
   local graph = tensor.from_onnx(nn.export_onnx(nn.sequential { nn.linear(4, 2) }, { shape = { 1, 4 } }))
-  test.raises("'0.weight' must be (2, 4), not (3)", function() graph:run_with(tensor.zeros(1, 4), { ["0.weight"] = tensor.zeros(3) }) end)
+  test.raises("'0.weight' must be (2, 4), not (3)", function()
+    graph:run_with(tensor.zeros(1, 4), { ["0.weight"] = tensor.zeros(3) })
+  end)
 end)

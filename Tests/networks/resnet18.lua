@@ -1,4 +1,5 @@
--- ResNet-18 for images of 32 x 32 (He, Zhang, Ren, Sun, Deep Residual Learning for Image Recognition, 2015; the stem for small images).
+-- ResNet-18 for images of 32 x 32, with the stem for small images.
+-- Source: He, Zhang, Ren, Sun, Deep Residual Learning for Image Recognition, 2015.
 --
 --   local net = require "resnet18" { width = 64, channels = 3, classes = 10 }
 local nn = require "nn"

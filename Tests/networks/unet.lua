@@ -1,4 +1,5 @@
--- A small U-Net: two steps down, two up, what was there on the way down joined on the way up (Ronneberger, Fischer, Brox, U-Net, 2015).
+-- A small U-Net: two steps down, two up, what was there on the way down joined on the way up.
+-- Source: Ronneberger, Fischer, Brox, U-Net: Convolutional Networks for Biomedical Image Segmentation, 2015.
 -- x (N, channels, H, W) -> (N, classes, H, W), H and W multiples of 4.
 --
 --   local net = require "unet" { width = 16, channels = 1, classes = 2 }
@@ -7,7 +8,8 @@ local module = require "nn.module"
 
 local function convolutions(from, to)
   return nn.sequential {
-    nn.conv2d(from, to, 3, { padding = 1 }), nn.batchnorm2d(to), nn.relu(), nn.conv2d(to, to, 3, { padding = 1 }), nn.batchnorm2d(to), nn.relu(),
+    nn.conv2d(from, to, 3, { padding = 1 }), nn.batchnorm2d(to), nn.relu(),
+    nn.conv2d(to, to, 3, { padding = 1 }), nn.batchnorm2d(to), nn.relu(),
   }
 end
 

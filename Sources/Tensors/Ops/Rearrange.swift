@@ -137,4 +137,34 @@ extension Tensor {
     }
     return try part.gathered(axis, index)
   }
+
+  /// `scattered` (or `scatterAdded` with `adds`) by positions that have fewer of the other dims than this, and of all dims than `source`:
+  /// the first ones are written, as in PyTorch.
+  package func scatteredPart(_ dim: Int, _ index: Tensor, _ source: Tensor, adds: Bool) throws(Failure) -> Tensor {
+    let axis = try Shape.axis(dim, rank: rank, op: adds ? "scatter_add" : "scatter")
+    var (part, values) = (self, source)
+    if index.rank == rank {
+      for d in shape.indices {
+        let extent = index.shape[d]
+        if d != axis, extent < shape[d] { part = try part.narrowed(d, from: 0, length: extent) }
+        if values.rank == rank, extent < values.shape[d] { values = try values.narrowed(d, from: 0, length: extent) }
+      }
+    }
+    let new = try adds ? part.scatterAdded(axis, index, values) : part.scattered(axis, index, values)
+    return part === self ? new : try overlaid(new)
+  }
+
+  /// A copy of this with its first positions in all dims replaced by `part`.
+  private func overlaid(_ part: Tensor) throws(Failure) -> Tensor {
+    let corner = part.shape
+    let out = try detached().clone()
+    if part.count > 0 { out.view(corner, out.strides, out.offset).fill(from: part) }
+    return out.recorded("scatter", [self, part]) { (g, _, needs) throws(Failure) in
+      let rest = needs[0] ? try g.detached().clone() : nil
+      if let rest, try Shape.count(corner, op: "scatter") > 0 {
+        try rest.view(corner, rest.strides, rest.offset).assign(0)
+      }
+      return [rest, needs[1] ? g.view(corner, g.strides, g.offset) : nil]
+    }
+  }
 }

@@ -21,11 +21,13 @@ M.params = {
 
 function M.run(input, output, p)
   tensor.manual_seed(11)
-  local digits = df.from_columns { image = idx.open(input, "t10k-images-idx3-ubyte"), label = idx.open(input, "t10k-labels-idx1-ubyte") }
+  local images, labels = idx.open(input, "t10k-images-idx3-ubyte"), idx.open(input, "t10k-labels-idx1-ubyte")
+  local digits = df.from_columns { image = images, label = labels }
   local train = digits:limit(p.rows):with("label", df.col "label":cast "i64"):loader {
     batch_size = 16, shuffle = true, seed = 4, prefetch = p.prefetch,
     transform = augment.compose {
-      augment.affine { degrees = 10, scale = { 0.9, 1.1 } }, augment.shift(2), augment.erase { p = 0.2 }, augment.normalize(127.5, 127.5),
+      augment.affine { degrees = 10, scale = { 0.9, 1.1 } }, augment.shift(2), augment.erase { p = 0.2 },
+      augment.normalize(127.5, 127.5),
     },
   }
   local net = nn.sequential {
@@ -34,14 +36,15 @@ function M.run(input, output, p)
     nn.dropout(0.25), nn.linear(32, 10),
   }
   local opt = optim.adam(net:parameters(), { lr = 3e-3 })
-  local parts = { net = net, optimizer = opt, loader = train, schedule = optim.cosine(opt, { steps = p.epochs * #train, warmup = 5 }) }
+  local schedule = optim.cosine(opt, { steps = p.epochs * #train, warmup = 5 })
+  local parts = { net = net, optimizer = opt, loader = train, schedule = schedule }
 
   local saved = checkpoint.load(output, parts)
   local step, losses = saved and saved.step or 0, saved and saved.losses or {}
   for _ = train.epoch, p.epochs do
     for batch in train:batches() do
       local loss = nn.cross_entropy(net(batch.image + tensor.rand(#batch, 28, 28) * 0.1), batch.label)
-      opt:zero_grad(); loss:backward(); opt:step(); parts.schedule:step()
+      opt:zero_grad(); loss:backward(); opt:step(); schedule:step()
       step = step + 1
       losses[step] = loss:item()
       task.progress(step, p.epochs * #train)

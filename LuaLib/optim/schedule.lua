@@ -210,8 +210,7 @@ end
 
 --- Schedules of one optimizer one after the other: the next takes over, from its own beginning, when the number of steps
 -- reaches the next of `milestones` (PyTorch's SequentialLR). A linear warm-up before a cosine:
---
---   optim.sequence({ optim.warmup(opt, { steps = 100 }), optim.cosine(opt, { steps = 900 }) }, { milestones = { 100 } })
+-- `optim.sequence({ optim.warmup(opt, { steps = 100 }), optim.cosine(opt, { steps = 900 }) }, { milestones = { 100 } })`.
 function schedule.sequence(schedules, opts)
   local o = check("sequence", opts, { milestones = "table" }, { "milestones" })
   if type(schedules) ~= "table" or #schedules == 0 then fail "sequence: a list of schedules is needed" end

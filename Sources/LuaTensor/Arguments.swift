@@ -117,6 +117,11 @@ extension Call {
 
   func dtype(_ name: String) throws(Failure) -> DType {
     guard let type = DType(name: name) else {
+      if HalfFormat(rawValue: name) != nil {
+        throw Failure(
+          .unsupported,
+          "dtype '\(name)' is for files only: tensor.to_safetensors(t, {floats = \"\(name)\"}); compute in f32, :to \"f32\"")
+      }
       throw Failure(.plain, "dtype \(nearNames(name, known: DType.names, what: "dtypes"))")
     }
     return type

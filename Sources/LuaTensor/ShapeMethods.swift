@@ -77,6 +77,24 @@ extension LuaTensorMethods {
       return try call.push(t.scatteredPart(axis, call.positions(3, extent: t.shape[axis]), source, adds: false))
     },
     Fn(
+      "masked_select", "fun(self: Tensor, mask: Tensor): Tensor",
+      "The elements where mask (bool, broadcast) is true, in row-major order: one dim."
+    ) { call in
+      try call.push(try call.tensor(1).maskedSelected(call.tensor(2)))
+    },
+    Fn("nonzero", "fun(self: Tensor): Tensor", "Positions (from 1) of what is true or not 0: a row of one per dim for each.") {
+      call in
+      try call.push(try call.tensor(1).nonZero().add(1))
+    },
+    Fn("isfinite", "fun(self: Tensor): Tensor", "Where self is a number and not infinite.") { call in
+      let t = try call.tensor(1).detached()
+      return try call.push(Tensor.compare(.lt, t.unary(.abs), Tensor.scalar(.infinity, t.dtype.isFloat ? t.dtype : .f32)))
+    },
+    Fn("isinf", "fun(self: Tensor): Tensor", "Where self is infinite.") { call in
+      let t = try call.tensor(1).detached()
+      return try call.push(Tensor.compare(.eq, t.unary(.abs), Tensor.scalar(.infinity, t.dtype.isFloat ? t.dtype : .f32)))
+    },
+    Fn(
       "chunk", "fun(self: Tensor, count: integer, dim?: integer): Tensor[]", "At most count pieces of one size along a dim (1)."
     ) {
       call in

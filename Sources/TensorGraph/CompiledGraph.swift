@@ -10,20 +10,15 @@ package import Tensors
 /// A new batch size is planned at its first call; after that a call takes no memory but its result's. Weights are copies: later changes
 /// of the network are not seen.
 package final class CompiledGraph: @unchecked Sendable {
-  // Sendable: graph and packed weights are read only after making, but for `plans`, `packed` and `blocks`, which the lock guards.
+  // Sendable: the graph is only read after making; `plans`, `packed` and `blocks` are guarded by the lock.
   private let graph: Graph
   private let packed = PackedWeights()
   private let lock = Mutex(())
-  private var plans: [[Int]: Ready] = [:]
+  private var plans: [[Int]: Plan] = [:]
+  /// Memory to work in that no call uses now, for plans of any size.
+  private var blocks: [Buffer] = []
   /// Batch sizes that are remembered.
   private static let mostPlans = 64
-
-  /// A plan with blocks of memory that no call uses now.
-  private final class Ready {
-    let plan: Plan
-    var blocks: [Buffer] = []
-    init(_ plan: Plan) { self.plan = plan }
-  }
 
   package var inputShape: [Int] { graph.input.shape }
   package var inputType: DType { graph.input.dtype }
@@ -38,7 +33,7 @@ package final class CompiledGraph: @unchecked Sendable {
     graph = folded
     let plan = try Planner.plan(folded, for: folded.input.shape, packed)
     outputShape = plan.output.shape
-    plans[folded.input.shape] = Ready(plan)
+    plans[folded.input.shape] = plan
   }
 
   /// The network's output for `x` (batch, ...); any batch.
@@ -59,7 +54,7 @@ package final class CompiledGraph: @unchecked Sendable {
     shape[0] = batch
     let x = try Tensor.zeros(shape, graph.input.dtype)
     var times: [[Double]] = []
-    let ready = try ready(for: shape)
+    let plan = try plan(for: shape)
     for round in 0..<repeats + 2 {
       var last = CompiledGraph.now()
       var own: [Double] = []
@@ -71,7 +66,7 @@ package final class CompiledGraph: @unchecked Sendable {
       if round >= 2 { times.append(own) }
     }
     var layers: [Layer] = []
-    for (i, step) in ready.plan.steps.enumerated() {
+    for (i, step) in plan.steps.enumerated() {
       let sorted = times.map { $0[i] }.sorted()
       layers.append(
         Layer(
@@ -85,8 +80,11 @@ package final class CompiledGraph: @unchecked Sendable {
   package func workBytes(batch: Int) throws(Failure) -> Int {
     var shape = graph.input.shape
     shape[0] = batch
-    return try ready(for: shape).plan.bytes
+    return try plan(for: shape).bytes
   }
+
+  /// Blocks of memory that wait for a call: as many as calls ran at once.
+  package var idleBlocks: Int { lock.withLock { _ in blocks.count } }
 
   private func isConstant(_ operand: Plan.Operand) -> Bool {
     if case .constant = operand.place { return true }
@@ -105,11 +103,10 @@ package final class CompiledGraph: @unchecked Sendable {
         "compiled network: input \(Shape.text(x.shape)) does not fit \(Shape.text(graph.input.shape)), whose first extent alone is free")
     }
     let source = try x.detached().cast(graph.input.dtype).contiguous()
-    let ready = try ready(for: x.shape)
-    let plan = ready.plan
+    let plan = try plan(for: x.shape)
     let out = try Tensor.empty(plan.output.shape, plan.output.dtype, op: "compiled network")
-    let block = try take(ready)
-    defer { give(block, ready) }
+    let block = try take(plan.bytes)
+    defer { lock.withLock { _ in blocks.append(block) } }
     func pointer(_ operand: Plan.Operand) -> UnsafeMutableRawPointer {
       switch operand.place {
       case .input: source.pointer
@@ -161,28 +158,32 @@ package final class CompiledGraph: @unchecked Sendable {
 
   // MARK: Plans and blocks
 
-  private func ready(for shape: [Int]) throws(Failure) -> Ready {
-    if let found = lock.withLock({ _ in plans[shape] }) { return found }
-    // Planning runs the graph once; two threads may do it for the same shape, and one result is kept.
-    let made: Result<Ready, Failure> = lock.withLock { _ in
-      if let found = plans[shape] { return .success(found) }
+  private func plan(for shape: [Int]) throws(Failure) -> Plan {
+    // Planning runs the graph once; a second thread that wants the same waits.
+    let found: Result<Plan, Failure> = lock.withLock { _ in
+      if let known = plans[shape] { return .success(known) }
       do throws(Failure) {
-        let ready = Ready(try Planner.plan(graph, for: shape, packed))
+        let made = try Planner.plan(graph, for: shape, packed)
         if plans.count >= CompiledGraph.mostPlans, let old = plans.keys.first(where: { $0 != graph.input.shape }) {
           plans[old] = nil
         }
-        plans[shape] = ready
-        return .success(ready)
+        plans[shape] = made
+        return .success(made)
       } catch {
         return .failure(error)
       }
     }
-    return try made.get()
+    return try found.get()
   }
 
-  private func take(_ ready: Ready) throws(Failure) -> Buffer {
-    if let block = lock.withLock({ _ in ready.blocks.popLast() }) { return block }
-    return try Buffer(byteCount: ready.plan.bytes, zeroed: false)
+  /// An idle block that is large enough, or a new one in place of one that is not.
+  private func take(_ bytes: Int) throws(Failure) -> Buffer {
+    let found: Buffer? = lock.withLock { _ in
+      if let i = blocks.firstIndex(where: { $0.byteCount >= bytes }) { return blocks.remove(at: i) }
+      _ = blocks.popLast()
+      return nil
+    }
+    if let found { return found }
+    return try Buffer(byteCount: bytes, zeroed: false)
   }
-  private func give(_ block: Buffer, _ ready: Ready) { lock.withLock { _ in ready.blocks.append(block) } }
 }

@@ -65,6 +65,20 @@ extension OpCase {
       [try x[0].scattered(a.int("dim") ?? 0, x[1], Tensor.scalar(a.double("value"), x[0].dtype))]
     },
     OpCase(
+      "masked_select",
+      naive: { x, _ in
+        let picked = Array.indices(x[0].shape).filter { x[1].at($0) != 0 }.map { x[0].at($0) }
+        return Array([picked.count], picked)
+      }
+    ) { x, _ in [try x[0].maskedSelected(x[1])] },
+    OpCase(
+      "nonzero",
+      naive: { x, _ in
+        let found = Array.indices(x[0].shape).filter { x[0].at($0) != 0 }
+        return Array([found.count, x[0].shape.count], found.flatMap { $0.map { Double($0) } })
+      }
+    ) { x, _ in [try x[0].nonZero()] },
+    OpCase(
       "scatter_part",
       naive: { x, a in scatter(x[0], x[1], a.int("dim") ?? 0, adds: a.bool("adds")) { x[2].at($0) } }
     ) { x, a in [try x[0].scatteredPart(a.int("dim") ?? 0, x[1], x[2], adds: a.bool("adds"))] },

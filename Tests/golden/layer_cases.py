@@ -153,3 +153,7 @@ def add(case, f, pos, ints, bools):
     case("scatter_part", [f(3, 4), part, f(2, 2)], lambda a, i, v: a.scatter(1, i, v), dim=1, adds=False)
     case("scatter_part", [f(3, 4), part, f(2, 2)], lambda a, i, v: a.scatter_add(1, i, v), dim=1, adds=True)
     case("scatter_part", [f(4, 5), part, f(2, 2)], lambda a, i, v: a.scatter_add(0, i, v), dim=0, adds=True)
+    case("masked_select", [f(3, 4), bools(3, 4)], torch.masked_select)
+    case("masked_select", [f(3, 4), bools(4)], torch.masked_select)
+    case("nonzero", [ints(0, 2, 3, 4)], torch.nonzero)
+    case("nonzero", [torch.tensor([0.0, 0.5, -1.0])], torch.nonzero, grad=False)

@@ -60,7 +60,8 @@ package enum CheckpointFaces {
       },
       Fn("delete", "fun(name: string)", "Removes all checkpoints of an output.") { call in
         let folder = try folder(call)
-        try folder.store.deleteTree(folder.folder)
+        // Above a folder that was never made there may be none either.
+        if try !folder.store.list(folder.folder, recursive: false).isEmpty { try folder.store.deleteTree(folder.folder) }
         return 0
       },
     ])

@@ -19,6 +19,7 @@ struct StoredZip {
   }
   /// In the order of the file.
   let entries: [Entry]
+  private let byName: [String: Int]
   private let bytes: UnsafeRawBufferPointer
 
   /// `bytes` must outlive this.
@@ -27,11 +28,8 @@ struct StoredZip {
     let directory = try StoredZip.directory(bytes)
     var reader = ByteReader(bytes, at: directory.start, what: "zip directory")
     var found: [Entry] = []
-    var names: Set<String> = []
     for _ in 0..<directory.count {
-      let entry = try StoredZip.entry(&reader, bytes, directoryAt: directory.start)
-      guard names.insert(entry.name).inserted else { throw StoredZip.bad("the entry '\(entry.name)' is there twice") }
-      found.append(entry)
+      found.append(try StoredZip.entry(&reader, bytes, directoryAt: directory.start))
     }
     guard reader.offset == directory.end else {
       throw StoredZip.bad("the directory ends at byte \(reader.offset), but says \(directory.end)")
@@ -40,10 +38,16 @@ struct StoredZip {
     for (a, b) in zip(found, found.dropFirst()) where b.header < a.end {
       throw StoredZip.bad("the entries '\(a.name)' and '\(b.name)' lie over each other")
     }
-    entries = found
+    var names: [String: Int] = [:]
+    for (i, entry) in found.enumerated() {
+      guard names.updateValue(i, forKey: entry.name) == nil else {
+        throw StoredZip.bad("the entry '\(entry.name)' is there twice")
+      }
+    }
+    (entries, byName) = (found, names)
   }
 
-  func entry(_ name: String) -> Entry? { entries.first { $0.name == name } }
+  func entry(_ name: String) -> Entry? { byName[name].map { entries[$0] } }
 
   /// The bytes of an entry, inside those that this was made of.
   /// - Throws: `CORRUPT_DATA` when they do not have the CRC that the directory gives.

@@ -35,6 +35,11 @@ final class Item {
   /// For the first batch.
   var shape: [Int] { samples[0].shape }
 
+  /// Products of extents are computed with also where one of them is 0.
+  func checkSize() throws(Failure) {
+    for sample in samples { _ = try Shape.count(sample.shape.map { max(1, $0) }, op: "onnx") }
+  }
+
   /// The root of `multiple`.
   var base: (item: Item, factor: Double) { multiple.map { ($0.of, $0.factor) } ?? (self, 1) }
 

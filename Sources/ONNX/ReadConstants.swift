@@ -112,8 +112,8 @@ extension GraphReader {
       }
     }
     if ids.rank == 0 {
-      guard let at = try ids.number() else { throw Failure(.unsupported, "the position depends on the batch") }
-      let index = Int(at)
+      guard try ids.isSame() else { throw Failure(.unsupported, "the position depends on the batch") }
+      let index = Int(try ids.samples[0].integerItem())
       let extent = try index < 0 ? x.extent(axis) : 0
       return [try apply(.select(dim: axis, index: index + extent), [x])]
     }

@@ -206,6 +206,7 @@ struct Wire {
       let one = Wire.tensor("a", [], type: 7, raw: (0..<8).map { UInt8(truncatingIfNeeded: position >> ($0 * 8)) })
       has("index ", Wire.graph([Wire.node("Gather", ["x", "a"], ["y"], [Wire().text(1, "axis").int(20, 2).int(3, 1)])], [one]))
     }
+    has("must have 3 dims or more", Wire.graph([Wire.node("Resize", ["x", "", "", "a"], ["y"])], [Wire.list("a", [3, 4])]))
     let empty = [Wire.tensor("e", [0, 1 << 48, 1 << 48])]
     has("too many elements", Wire.graph([Wire.node("Flatten", ["e"], ["f"]), Wire.node("Add", ["x", "f"], ["y"])], empty))
     let image = [Wire.value("x", [0, 1, 4, 4])]

@@ -166,7 +166,7 @@ struct Wire {
     has(
       "MEMORY_LIMIT",
       Wire.graph(
-        [Wire.node("ConstantOfShape", ["s"], ["c"]), Wire.node("Add", ["x", "c"], ["y"])], [Wire.list("s", [1 << 40, 1, 4])]))
+        [Wire.node("ConstantOfShape", ["s"], ["c"]), Wire.node("Add", ["x", "c"], ["y"])], [Wire.list("s", [1 << 31, 1, 4])]))
     has("too many elements", Wire.graph([Wire.node("Expand", ["x", "s"], ["y"])], [Wire.list("s", [.max, 1, 4])]))
     has("onnx: node 1, Expand: expand", Wire.graph([Wire.node("Expand", ["x", "s"], ["y"])], [huge]))
     has(
@@ -207,6 +207,8 @@ struct Wire {
       has("index ", Wire.graph([Wire.node("Gather", ["x", "a"], ["y"], [Wire().text(1, "axis").int(20, 2).int(3, 1)])], [one]))
     }
     has("must have 3 dims or more", Wire.graph([Wire.node("Resize", ["x", "", "", "a"], ["y"])], [Wire.list("a", [3, 4])]))
+    has(
+      "has an extent of 2^32 or more", Wire.graph([Wire.node("ConstantOfShape", ["s"], ["y"])], [Wire.list("s", [0, 1 << 48])]))
     let empty = [Wire.tensor("e", [0, 1 << 48, 1 << 48])]
     has("too many elements", Wire.graph([Wire.node("Flatten", ["e"], ["f"]), Wire.node("Add", ["x", "f"], ["y"])], empty))
     let image = [Wire.value("x", [0, 1, 4, 4])]

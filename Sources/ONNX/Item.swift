@@ -35,6 +35,16 @@ final class Item {
   /// For the first batch.
   var shape: [Int] { samples[0].shape }
 
+  /// Products of extents are computed with also where one of them is 0.
+  func checkSize() throws(Failure) {
+    for sample in samples {
+      _ = try Shape.count(sample.shape.map { max(1, $0) }, op: "onnx")
+      guard sample.shape.allSatisfy({ $0 < 1 << 32 }) else {
+        throw Failure(.unsupported, "onnx: a tensor of shape \(Shape.text(sample.shape)) has an extent of 2^32 or more")
+      }
+    }
+  }
+
   /// The root of `multiple`.
   var base: (item: Item, factor: Double) { multiple.map { ($0.of, $0.factor) } ?? (self, 1) }
 

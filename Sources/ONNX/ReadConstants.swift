@@ -112,8 +112,11 @@ extension GraphReader {
       }
     }
     if ids.rank == 0 {
-      guard let at = try ids.number() else { throw Failure(.unsupported, "the position depends on the batch") }
-      let index = Int(at)
+      guard try ids.isSame() else { throw Failure(.unsupported, "the position depends on the batch") }
+      let index = Int(try ids.samples[0].integerItem())
+      for sample in x.samples where index < -sample.shape[axis] || index >= sample.shape[axis] {
+        throw Failure(.corruptData, "index \(index) is not inside dim \(axis + 1) of \(Shape.text(sample.shape))")
+      }
       let extent = try index < 0 ? x.extent(axis) : 0
       return [try apply(.select(dim: axis, index: index + extent), [x])]
     }

@@ -55,6 +55,7 @@ extension GraphReader {
     guard try n.text("keep_aspect_ratio_policy", "stretch") == "stretch", try n.ints("axes") == nil else {
       throw Failure(.unsupported, "axes and keep_aspect_ratio_policy are not known here")
     }
+    guard x.rank >= 3 else { throw Failure(.unsupported, "input \(Shape.text(x.shape)) must have 3 dims or more") }
     let scales = n.optional(opset >= 11 ? 2 : 1)
     let sizes = n.optional(3)
     if let sizes {

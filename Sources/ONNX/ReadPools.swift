@@ -86,8 +86,8 @@ extension GraphReader {
   /// An image for the pools of (batch, channels, height, width).
   private func image(_ n: NodeView) throws(Failure) -> (Item, isOneDim: Bool) {
     let x = try n.input(0)
-    guard x.rank == 3 || x.rank == 4 else {
-      throw Failure(.unsupported, "input \(Shape.text(x.shape)) must have 4 dims, or 3: images or rows")
+    guard x.rank == 3 || x.rank == 4, x.samples.allSatisfy({ $0.count > 0 }) else {
+      throw Failure(.unsupported, "input \(Shape.text(x.shape)) must have elements and 4 dims, or 3: images or rows")
     }
     return x.rank == 3 ? (try apply(.unsqueeze(2), [x]), true) : (x, false)
   }

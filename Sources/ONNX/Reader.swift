@@ -40,6 +40,7 @@ final class GraphReader {
       let tensor = try data.tensor("initializer '\(name)'")
       let item = Item(fixed: [tensor, tensor])
       item.constantName = name
+      try item.checkSize()
       items[name] = item
     }
     for i in order {
@@ -65,6 +66,7 @@ final class GraphReader {
       }
       results = try rule(self)(view)
       try view.checkAttributes()
+      for item in results { try item.checkSize() }
     } catch {
       throw error.context("onnx: \(view.place)")
     }

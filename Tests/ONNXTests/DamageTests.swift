@@ -166,7 +166,7 @@ struct Wire {
     has(
       "MEMORY_LIMIT",
       Wire.graph(
-        [Wire.node("ConstantOfShape", ["s"], ["c"]), Wire.node("Add", ["x", "c"], ["y"])], [Wire.list("s", [1 << 40, 1, 4])]))
+        [Wire.node("ConstantOfShape", ["s"], ["c"]), Wire.node("Add", ["x", "c"], ["y"])], [Wire.list("s", [1 << 31, 1, 4])]))
     has("too many elements", Wire.graph([Wire.node("Expand", ["x", "s"], ["y"])], [Wire.list("s", [.max, 1, 4])]))
     has("onnx: node 1, Expand: expand", Wire.graph([Wire.node("Expand", ["x", "s"], ["y"])], [huge]))
     has(
@@ -202,6 +202,15 @@ struct Wire {
       Wire.graph(
         [Wire.node("Gather", ["x", "a"], ["y"], [Wire().text(1, "axis").int(20, 2).int(3, 1)])], [Wire.list("a", [.min, .max])])
     )
+    for position in [Int64.min, .max] {
+      let one = Wire.tensor("a", [], type: 7, raw: (0..<8).map { UInt8(truncatingIfNeeded: position >> ($0 * 8)) })
+      has("index ", Wire.graph([Wire.node("Gather", ["x", "a"], ["y"], [Wire().text(1, "axis").int(20, 2).int(3, 1)])], [one]))
+    }
+    has("must have 3 dims or more", Wire.graph([Wire.node("Resize", ["x", "", "", "a"], ["y"])], [Wire.list("a", [3, 4])]))
+    has(
+      "has an extent of 2^32 or more", Wire.graph([Wire.node("ConstantOfShape", ["s"], ["y"])], [Wire.list("s", [0, 1 << 48])]))
+    let empty = [Wire.tensor("e", [0, 1 << 48, 1 << 48])]
+    has("too many elements", Wire.graph([Wire.node("Flatten", ["e"], ["f"]), Wire.node("Add", ["x", "f"], ["y"])], empty))
     let image = [Wire.value("x", [0, 1, 4, 4])]
     let w = Wire.tensor("w", [1, 1, 2, 2], raw: [UInt8](repeating: 0, count: 16))
     for (name, list) in [

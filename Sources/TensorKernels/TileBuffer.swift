@@ -96,9 +96,10 @@ struct TileBuffer {
     store(v.5, out + 5 &* step)
   }
 
-  /// A dY A' of tile `tile` of the run.
+  /// A dY A' of tile `tile` of the run; gives the sum of dY.
   @inline(__always)
-  func gradient(_ tile: Int, _ out: UnsafeMutablePointer<Float>, _ step: Int) {
+  func gradient(_ tile: Int, _ out: UnsafeMutablePointer<Float>, _ step: Int) -> Lanes {
+    var sum = lanes(0)
     for r in 0..<2 {
       // Two rows of four at a time.
       let p = window + tile &* 4 + 2 &* r &* TileBuffer.rowStep
@@ -106,6 +107,7 @@ struct TileBuffer {
         Lanes(lowHalf: load4(p + k &* TileBuffer.plane), highHalf: load4(p + k &* TileBuffer.plane + TileBuffer.rowStep))
       }
       let t = transposed((one(0), one(1), one(2), one(3), one(4), one(5), one(6), one(7)))
+      sum += ((t.0 + t.1) + (t.2 + t.3)) + ((t.4 + t.5) + (t.6 + t.7))
       put(Winograd.gradient((t.0, t.1, t.2, t.3)), half + 2 &* r &* 48, 8)
       put(Winograd.gradient((t.4, t.5, t.6, t.7)), half + (2 &* r &+ 1) &* 48, 8)
     }
@@ -113,6 +115,7 @@ struct TileBuffer {
       let s = half + j &* 8
       put(Winograd.gradient((load(s), load(s + 48), load(s + 96), load(s + 144))), out + j &* step, 6 &* step)
     }
+    return sum
   }
 
   /// A' m of eight channels: the first half of a result.

@@ -255,8 +255,7 @@ struct WinogradConv {
             transformInputs(x, nil, range, v, stepV, buffer)
             let firstBlock = unit % groups * outBlocksPerGroup
             for block in firstBlock..<max(firstBlock, min(outBlocks, firstBlock + outBlocksPerGroup)) {
-              transformGradients(dy, mask, range, block * 24, d, stepD, buffer)
-              addBias(d + 7 * stepD, range.count, u + 36 * stepU + block * 24)
+              transformGradients(dy, mask, range, block * 24, d, stepD, u + 36 * stepU + block * 24, buffer)
               multiply(d, stepD, v, stepV, range.count, block * 24, u, stepU)
             }
           }
@@ -306,7 +305,7 @@ struct WinogradConv {
   /// A dY A' of 24 output channels from `o` on; those that do not exist are zero.
   private func transformGradients(
     _ dy: UnsafePointer<Float>, _ mask: UnsafePointer<Float>?, _ range: Range<Int>, _ o: Int, _ d: UnsafeMutablePointer<Float>,
-    _ step: Int, _ buffer: TileBuffer
+    _ step: Int, _ sums: UnsafeMutablePointer<Float>, _ buffer: TileBuffer
   ) {
     forRuns(range) { image, top, left, count, place in
       for group in 0..<3 {
@@ -320,17 +319,10 @@ struct WinogradConv {
         buffer.collect(
           dy + plane, mask.map { $0 + plane }, channels: min(8, outChannels - channel), height: outHeight, width: outWidth,
           top: top, rows: 4, left: left, columns: 4 * count)
-        for tile in 0..<count { buffer.gradient(tile, target + tile * 24, step) }
+        var sum = lanes(0)
+        for tile in 0..<count { sum += buffer.gradient(tile, target + tile * 24, step) }
+        store(load(sums + group * 8) + sum, sums + group * 8)
       }
-    }
-  }
-
-  /// The product at (1, 1) of a transformed gradient is the sum of its tile.
-  private func addBias(_ d: UnsafeMutablePointer<Float>, _ count: Int, _ sums: UnsafeMutablePointer<Float>) {
-    for group in 0..<3 {
-      var sum = lanes(0)
-      for tile in 0..<count { sum += load(d + tile * 24 + group * 8) }
-      store(load(sums + group * 8) + sum, sums + group * 8)
     }
   }
 

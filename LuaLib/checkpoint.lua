@@ -32,6 +32,9 @@ local function options(where, given, known)
   return given
 end
 
+-- What `load` itself says of a checkpoint.
+local reserved = { number = true, path = true, step = true, metric = true, damaged = true }
+
 -- The names of the parts, sorted, and which of them are objects with a state.
 local function look(where, parts)
   if type(parts) ~= "table" then
@@ -42,6 +45,7 @@ local function look(where, parts)
     if type(name) ~= "string" or name == "" or name:sub(1, 1) == "@" then
       fail(("%s: parts need names, such as net or optimizer; got %s"):format(where, tostring(name)))
     end
+    if reserved[name] then fail(("%s: '%s' names a field of what load gives; take another name for the part"):format(where, name)) end
     names[#names + 1] = name
     if type(part) == "table" and type(part.state_dict) == "function" then
       if type(part.load_state_dict) ~= "function" then
@@ -81,12 +85,15 @@ local function candidates(name, which)
   local out = {}
   if math.type(which) == "integer" then return { which } end
   if which == "best" then
-    local smallest = false
+    local smallest
     for _, entry in ipairs(all) do
       if entry.metric and entry.metric == entry.metric then out[#out + 1] = entry end
       if entry.best then smallest = entry.best == "min" end
     end
     if #all > 0 and #out == 0 then fail(("checkpoint.load: no checkpoint of '%s' has a metric"):format(name)) end
+    if #out > 0 and smallest == nil then
+      fail(("checkpoint.load: the checkpoints of '%s' do not say which metric is best; save them with best = \"min\" or \"max\""):format(name))
+    end
     table.sort(out, function(a, b)
       if a.metric == b.metric then return a.number > b.number end
       if smallest then return a.metric < b.metric end
@@ -122,7 +129,8 @@ end
 --- Puts the newest checkpoint of an output into the parts and goes on with its random numbers; nil when there is none.
 -- Gives a table: number, path, step and metric as saved, and the parts that are plain values (`saved.extra`).
 -- A damaged file is passed by with a warning (they are listed in `damaged`) and the one before is taken.
--- Options: which ("last", "best" or a number), random (true): whether the random numbers go on too.
+-- Options: which ("last", "best" or a number), random (true): whether the random numbers go on too. When one part refuses its state, those
+-- before it (by name) have taken theirs.
 function checkpoint.load(name, parts, opts)
   local o = options("checkpoint.load", opts, { which = true, random = true })
   local names, is_object = look("checkpoint.load", parts)

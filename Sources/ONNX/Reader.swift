@@ -103,6 +103,9 @@ final class GraphReader {
         samples.append(try own.apply(inputs.map { $0.samples[k] }))
       }
     }
+    guard samples.allSatisfy({ $0.rank == samples[0].rank }) else {
+      throw Failure(.unsupported, "the number of dims of the result depends on the batch")
+    }
     if isFixed {
       let item = Item(fixed: samples)
       // A weight that only lies differently keeps its name.

@@ -8,6 +8,10 @@ extension Graph {
   package func foldingBatchNorm() throws(Failure) -> Graph {
     var graph = self
     var uses = useCounts
+    guard nodes.contains(where: { if case .batchNorm = $0.op { true } else { false } }) else { return self }
+    // Channels are dim 2: behind a linear layer they are its outputs only for matrices.
+    var ranks: [Value: Int] = [:]
+    _ = try run(Tensor.zeros(input.shape, input.dtype)) { node, tensor in ranks[node.output] = tensor.rank }
     var producer: [Value: Int] = [:]
     for (i, node) in nodes.enumerated() { producer[node.output] = i }
     for (i, node) in nodes.enumerated() {
@@ -17,7 +21,8 @@ extension Graph {
       let layer = graph.nodes[before]
       let isLayer: Bool =
         switch layer.op {
-        case .conv2d, .linear: true
+        case .conv2d: true
+        case .linear: ranks[node.output] == 2
         default: false
         }
       guard isLayer, let weight = graph.constants[layer.inputs[1]]?.tensor, weight.dtype == .f32 else { continue }
@@ -33,6 +38,7 @@ extension Graph {
       } else {
         old = try Tensor.zeros([weight.shape[0]], .f64)
       }
+      guard statistics.allSatisfy({ $0.shape == [weight.shape[0]] }) else { continue }
       let (mean, variance, gamma, beta) = (statistics[0], statistics[1], statistics[2], statistics[3])
       let scale = try gamma.mul(variance.add(epsilon).unary(.rsqrt))
       let perOut = [weight.shape[0]] + [Int](repeating: 1, count: weight.rank - 1)

@@ -21,7 +21,7 @@ extension Graph {
     guard let batch = shape.first, batch >= 1, shape.allSatisfy({ $0 >= 1 }) else {
       throw Failure(.invalidArgument, "shape \(Shape.text(shape)) must have a batch, and extents of at least 1")
     }
-    func input(_ rows: Int) throws(Failure) -> Tensor {
+    func input(_ rows: Int, isMixed: Bool = false) throws(Failure) -> Tensor {
       var own = shape
       own[0] = rows
       // Not from the script's random numbers, which go on as if nothing had been.
@@ -29,14 +29,24 @@ extension Graph {
       let generator = Philox(seed: 0x9E37_79B9 &+ UInt64(rows))
       let values = try Tensor.empty(own, .f32, op: "graph")
       Kernels.uniform(.f32, count, generator, start: 0, low: -1, high: 1, out: values.pointer)
-      return dtype.isFloat ? try values.cast(dtype) : try Tensor.zeros(own, dtype)
+      if dtype.isFloat { return try values.cast(dtype) }
+      // Ids: 0, which every table of vectors has; or 0 and 1 by chance.
+      return isMixed ? try Tensor.compare(.gt, values, Tensor.scalar(0)).cast(dtype) : try Tensor.zeros(own, dtype)
     }
     let (two, others) = try record(input(2), named, shape, dtype, body)
     let (three, _) = try record(input(3), named, shape, dtype, body)
     var graph = try merged(two, three)
     graph.input.shape = shape
-    let sample = try input(5)
-    let (wanted, found) = (try body(sample), try graph.run(sample))
+    var sample = try input(5)
+    if !dtype.isFloat, let mixed = try? input(5, isMixed: true), (try? GradModeScope.off { try body(mixed.clone()) }) != nil {
+      sample = mixed
+    }
+    let found = try GradModeScope.off { try graph.run(sample.clone()) }
+    let version = sample.storage.version
+    let wanted = try GradModeScope.off { try body(sample) }
+    guard sample.storage.version == version else {
+      throw Failure(.notAGraph, "the network changes its input in place, which a graph cannot hold; use a copy")
+    }
     guard wanted.shape == found.shape, try isClose(wanted, found) else {
       throw Failure(
         .notAGraph,

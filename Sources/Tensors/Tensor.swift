@@ -24,6 +24,8 @@ package final class Storage {
     if isOurs, isKnownUniquelyReferenced(&memory) { BufferPool.give(memory) }
   }
   func changed() { version &+= 1 }
+  /// Whether others may write here without `version` telling: each tensor over a column's memory has a storage of its own.
+  var isForeign: Bool { !isOurs }
 }
 
 /// An n-dimensional array: shared storage, element type, shape, strides and offset (in elements).
@@ -214,6 +216,12 @@ package final class Tensor {
 
   /// This tensor when it is row-major already, else a copy.
   package func contiguous() throws(Failure) -> Tensor { isContiguous ? self : try clone() }
+
+  /// Whole numbers as contiguous i64 that nobody else can write: backward uses positions that forward has checked as they are.
+  func ownPositions() throws(Failure) -> Tensor {
+    let out = try detached().cast(.i64).contiguous()
+    return out.storage.isForeign ? try out.clone() : out
+  }
 
   /// A row-major copy.
   package func clone() throws(Failure) -> Tensor {

@@ -138,3 +138,13 @@ test.case("names what is wrong", function()
   test.raises("there is no number 7", function() checkpoint.load(NAME, {}, { which = 7 }) end)
   checkpoint.delete(NAME)
 end)
+
+test.case("tables without end, reserved names and a best of nothing are errors", function()
+  local t = {}
+  for _ = 1, 45 do t = { t, t } end
+  test.raises("more than 1000000 values", function() checkpoint.save(NAME, { a = t }) end)
+  test.raises("'step' names a field", function() checkpoint.save(NAME, { step = 3 }) end)
+  checkpoint.save(NAME, {}, { metric = 0.5 })
+  test.raises("do not say which metric is best", function() checkpoint.load(NAME, {}, { which = "best" }) end)
+  checkpoint.delete(NAME)
+end)

@@ -129,3 +129,26 @@ test.case("a U-Net, 1-d layers and the other layers are traced", function()
   local row = tensor.randn(5, 2, 16)
   close(line:compile { shape = { 1, 2, 16 } }(row), without_gradients(line, row))
 end)
+
+test.case("batch norm is not folded where its channels are no outputs of the layer", function()
+  tensor.manual_seed(2)
+  for _, width in ipairs { 8, 5 } do
+    local net = stir(nn.sequential { nn.linear(4, width), nn.batchnorm1d(8) })
+    local x = tensor.randn(3, 8, 4)
+    close(net:compile { shape = { 1, 8, 4 } }(x), without_gradients(net, x), 1e-4)
+  end
+end)
+
+test.case("a network that changes its input is refused", function()
+  local net = nn.sequential { function(x) return x:add_(1) end, nn.linear(4, 2) }
+  test.raises("changes its input in place", function() net:compile { shape = { 1, 4 } } end)
+end)
+
+test.case("ids that decide are found out", function()
+  local table_of = nn.embedding(5, 6)
+  local net = nn.sequential { function(ids) return table_of(ids):narrow(3, 1, ids:max():item() + 1) end }
+  test.raises("other results", function() net:compile { shape = { 1, 3 }, dtype = "i64" } end)
+  local plain = nn.sequential { nn.embedding(5, 6), nn.flatten(), nn.linear(18, 2) }
+  local ids = tensor.randint(0, 4, { 7, 3 })
+  close(plain:compile { shape = { 1, 3 }, dtype = "i64" }(ids), without_gradients(plain, ids))
+end)

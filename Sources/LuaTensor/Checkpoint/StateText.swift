@@ -14,6 +14,8 @@ import Tensors
 enum StateText {
   /// Tables in tables at most; JSON nests three times as deep.
   static let depthLimit = 50
+  /// Values in all tables together; tensors hold what is more.
+  static let valueLimit = 1_000_000
   static let jsonLimits = JSONValue.Limits(depth: 4 * depthLimit)
 }
 
@@ -21,9 +23,16 @@ enum StateText {
 struct StateWriter {
   private(set) var tensors: [(name: String, tensor: Tensor)] = []
   private var names: Set<String> = []
+  private var count = 0
 
   /// The value at `index`; `path` is its place, for names of tensors and messages.
   mutating func value(_ call: borrowing Call, _ index: Int32, path: String, depth: Int = 0) throws -> JSONValue {
+    count += 1
+    guard count <= StateText.valueLimit else {
+      throw Failure(
+        .invalidArgument, "checkpoint: more than \(StateText.valueLimit) values in tables (at \(path)); put many numbers into a tensor")
+    }
+    if count % 4096 == 0 { try Cancellation.check() }
     if call.isBoolean(index) { return .bool(try call.boolean(index)) }
     if call.isFloat(index) { return ["float": .string(try call.number(index).description)] }
     if call.isNumber(index) { return .int(Int64(try call.integer(index))) }

@@ -24,7 +24,7 @@ extension Tensor {
     let batch = logits.rank == 1 ? 1 : shape[0]
     let s = PlaneEntropy(
       batch: batch, classes: classes, places: targets.count / max(1, batch), smoothing: smoothing, ignored: ignored)
-    let (x, ids) = (try logits.detached().contiguous(), try targets.detached().cast(.i64).contiguous())
+    let (x, ids) = (try logits.detached().contiguous(), try targets.ownPositions())
     let weights = try weight?.detached().cast(type).contiguous()
     let (loss, norm, lse) = (
       try empty(targets.shape, type, op: op), try empty(targets.shape, type, op: op), try empty(targets.shape, type, op: op)

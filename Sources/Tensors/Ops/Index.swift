@@ -55,7 +55,7 @@ extension Tensor {
     guard !dtype.isFloat, dtype != .bool else {
       throw Failure(.typeMismatch, "\(op): positions must be integers, not \(dtype)")
     }
-    return try detached().cast(.i64).contiguous()
+    return try ownPositions()
   }
   private var ids: UnsafePointer<Int64> { UnsafePointer(pointer.assumingMemoryBound(to: Int64.self)) }
 

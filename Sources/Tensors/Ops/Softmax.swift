@@ -66,7 +66,7 @@ extension Tensor {
     }
     let rows = targets.count
     let logp = fromLogits ? try x.detached().softmax(-1, log: true) : try x.detached().contiguous()
-    let ids = try targets.detached().cast(.i64).contiguous()
+    let ids = try targets.ownPositions()
     let weights = try weight?.detached().cast(type).contiguous()
     let loss = try Tensor.empty(targets.shape, type, op: op)
     let norm = try Tensor.empty(targets.shape, type, op: op)

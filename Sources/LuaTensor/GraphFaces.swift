@@ -62,7 +62,10 @@ package final class LuaCompiledNetwork: LuaObject {
           }
         }
       },
-      Fn("work_bytes", "fun(self: CompiledNetwork, batch?: integer): integer", "Bytes that a call works in, beside weights and result.") {
+      Fn(
+        "work_bytes", "fun(self: CompiledNetwork, batch?: integer): integer",
+        "Bytes that a call works in, beside weights and result."
+      ) {
         call in
         let graph = try call.object(1, as: LuaCompiledNetwork.self).graph
         let batch = try call.optionalInteger(2) ?? graph.inputShape[0]

@@ -38,7 +38,9 @@ final class Item {
   /// Products of extents are computed with also where one of them is 0.
   func checkSize() throws(Failure) {
     guard samples.allSatisfy({ $0.rank == rank }) else {
-      throw Failure(.unsupported, "onnx: the number of dims depends on the batch: \(Shape.text(samples[0].shape)), \(Shape.text(samples[1].shape))")
+      throw Failure(
+        .unsupported,
+        "onnx: the number of dims depends on the batch: \(Shape.text(samples[0].shape)), \(Shape.text(samples[1].shape))")
     }
     for sample in samples {
       _ = try Shape.count(sample.shape.map { max(1, $0) }, op: "onnx")

@@ -100,7 +100,8 @@ package final class CompiledGraph: @unchecked Sendable {
     guard x.rank == graph.input.shape.count, x.shape.dropFirst() == graph.input.shape.dropFirst() else {
       throw Failure(
         .shapeMismatch,
-        "compiled network: input \(Shape.text(x.shape)) does not fit \(Shape.text(graph.input.shape)), whose first extent alone is free")
+        "compiled network: input \(Shape.text(x.shape)) does not fit \(Shape.text(graph.input.shape)), whose first extent alone is free"
+      )
     }
     let source = try x.detached().cast(graph.input.dtype).contiguous()
     let plan = try plan(for: x.shape)

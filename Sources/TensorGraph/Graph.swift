@@ -11,7 +11,9 @@ package struct Graph {
     package var op: GraphOp
     package var inputs: [Value]
     package var output: Value
-    package init(_ op: GraphOp, _ inputs: [Value], _ output: Value) { (self.op, self.inputs, self.output) = (op, inputs, output) }
+    package init(_ op: GraphOp, _ inputs: [Value], _ output: Value) {
+      (self.op, self.inputs, self.output) = (op, inputs, output)
+    }
   }
   package struct Input {
     package var name: String
@@ -94,7 +96,9 @@ extension Graph {
     for node in nodes {
       var inputs: [Tensor] = []
       for value in node.inputs {
-        guard let tensor = values[value] else { throw Failure(.internalError, "graph: value \(value) is read before it is made") }
+        guard let tensor = values[value] else {
+          throw Failure(.internalError, "graph: value \(value) is read before it is made")
+        }
         inputs.append(tensor)
       }
       let result = try node.op.apply(inputs)

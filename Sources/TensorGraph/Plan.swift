@@ -239,7 +239,11 @@ struct Planner {
       free.sort { $0.start < $1.start }
       var joined: [(start: Int, end: Int)] = []
       for part in free {
-        if let last = joined.last, last.end == part.start { joined[joined.count - 1].end = part.end } else { joined.append(part) }
+        if let last = joined.last, last.end == part.start {
+          joined[joined.count - 1].end = part.end
+        } else {
+          joined.append(part)
+        }
       }
       free = joined
     }

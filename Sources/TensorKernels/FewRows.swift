@@ -7,7 +7,8 @@ enum FewRows {
 
   static func product(
     _ m: Int, _ n: Int, _ k: Int, _ a: UnsafePointer<Float>, _ lda: Int, _ b: UnsafePointer<Float>, _ ldb: Int,
-    _ c: UnsafeMutablePointer<Float>, _ ldc: Int, adds: Bool = false, finish: (bias: UnsafePointer<Float>?, relu: Bool) = (nil, false)
+    _ c: UnsafeMutablePointer<Float>, _ ldc: Int, adds: Bool = false,
+    finish: (bias: UnsafePointer<Float>?, relu: Bool) = (nil, false)
   ) {
     nonisolated(unsafe) let (a, b, c, bias) = (a, b, c, finish.bias)
     let relu = finish.relu

@@ -60,7 +60,8 @@ package enum SafeTensors {
     var text = JSONValue.object(header).utf8()
     while text.count % 8 != 0 { text.append(32) }
     guard text.count <= headerLimit else {
-      throw Failure(.invalidArgument, "safetensors: a header of \(text.count) bytes is more than the \(headerLimit) that readers take")
+      throw Failure(
+        .invalidArgument, "safetensors: a header of \(text.count) bytes is more than the \(headerLimit) that readers take")
     }
     var out = ByteWriter(reserving: 8 + text.count)
     out.write(UInt64(text.count))

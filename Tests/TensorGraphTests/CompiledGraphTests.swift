@@ -97,7 +97,9 @@ import Testing
         let x = try Tensor.normal([batch, 4, 6, 6])
         let (wanted, found) = (try g.run(x), try compiled.run(x))
         #expect(wanted.shape == found.shape)
-        #expect(try largestDifference(wanted, found) <= 1e-4 * max(1, wanted.unary(.abs).extreme(largest: true).item()), "round \(round)")
+        #expect(
+          try largestDifference(wanted, found) <= 1e-4 * max(1, wanted.unary(.abs).extreme(largest: true).item()),
+          "round \(round)")
       }
     }
   }
@@ -120,10 +122,12 @@ import Testing
         } catch { failures.add() }
       }
       var thread = pthread_t()
-      pthread_create(&thread, nil, { raw in
-        if let raw { Unmanaged<Job>.fromOpaque(raw).takeRetainedValue().body() }
-        return nil
-      }, Unmanaged.passRetained(job).toOpaque())
+      pthread_create(
+        &thread, nil,
+        { raw in
+          if let raw { Unmanaged<Job>.fromOpaque(raw).takeRetainedValue().body() }
+          return nil
+        }, Unmanaged.passRetained(job).toOpaque())
       threads.append(thread)
     }
     for thread in threads { pthread_join(thread, nil) }

@@ -30,7 +30,8 @@ struct StateWriter {
     count += 1
     guard count <= StateText.valueLimit else {
       throw Failure(
-        .invalidArgument, "checkpoint: more than \(StateText.valueLimit) values in tables (at \(path)); put many numbers into a tensor")
+        .invalidArgument,
+        "checkpoint: more than \(StateText.valueLimit) values in tables (at \(path)); put many numbers into a tensor")
     }
     if count % 4096 == 0 { try Cancellation.check() }
     if call.isBoolean(index) { return .bool(try call.boolean(index)) }

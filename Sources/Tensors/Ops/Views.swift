@@ -72,7 +72,9 @@ extension Tensor {
     s.insert(1, at: axis)
     t.insert(1, at: axis)
     let old = shape
-    return view(s, t, offset).traced(.unsqueeze(axis), [self]).recorded("unsqueeze", [self]) { (g, _, _) throws(Failure) in [try g.reshaped(old)] }
+    return view(s, t, offset).traced(.unsqueeze(axis), [self]).recorded("unsqueeze", [self]) { (g, _, _) throws(Failure) in
+      [try g.reshaped(old)]
+    }
   }
 
   /// Without the dim (all dims of extent 1 when nil); a dim of another extent stays.
@@ -105,7 +107,9 @@ extension Tensor {
     _ = try Shape.count(target, op: "expand")
     if target == shape { return self }
     let old = shape
-    return view(target, steps, offset).traced(.expand(wanted), [self]).recorded("expand", [self]) { (g, _, _) throws(Failure) in [try g.summed(to: old)] }
+    return view(target, steps, offset).traced(.expand(wanted), [self]).recorded("expand", [self]) { (g, _, _) throws(Failure) in
+      [try g.summed(to: old)]
+    }
   }
 
   /// Elements start, start + step, ... below `end` of one dim (all from 0, inside the extent).

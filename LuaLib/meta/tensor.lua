@@ -471,7 +471,7 @@ function Tensor:narrow(dim, first, length) end
 ---@return Tensor
 function Tensor:index_select(dim, positions) end
 
---- Along a dim, the element at each given position (from 1).
+--- Along a dim, the element at each given position (from 1); of other dims there may be fewer positions.
 ---@param dim integer
 ---@param positions Tensor
 ---@return Tensor
@@ -498,6 +498,155 @@ function Tensor:matmul(other) end
 ---@param other Tensor
 ---@return Tensor
 function Tensor:dot(other) end
+
+--- elu with the scale and alpha that keep mean 0 and variance 1.
+---@return Tensor
+function Tensor:selu() end
+
+--- x * tanh(softplus(x)).
+---@return Tensor
+function Tensor:mish() end
+
+--- x * relu6(x + 3) / 6.
+---@return Tensor
+function Tensor:hardswish() end
+
+--- relu6(x + 3) / 6.
+---@return Tensor
+function Tensor:hardsigmoid() end
+
+--- min(max(x, 0), 6).
+---@return Tensor
+function Tensor:relu6() end
+
+--- x / (1 + |x|).
+---@return Tensor
+function Tensor:softsign() end
+
+--- The error function.
+---@return Tensor
+function Tensor:erf() end
+
+--- Logarithm of the sigmoid.
+---@return Tensor
+function Tensor:logsigmoid() end
+
+--- gelu by its approximation with tanh.
+---@return Tensor
+function Tensor:gelu_tanh() end
+
+--- x above 0, else slope (0.01) x.
+---@param slope? number
+---@return Tensor
+function Tensor:leaky_relu(slope) end
+
+--- x above 0, else alpha (1) (e^x - 1).
+---@param alpha? number
+---@return Tensor
+function Tensor:elu(alpha) end
+
+--- The positions of dims in reverse order.
+---@param dims integer|integer[]
+---@return Tensor
+function Tensor:flip(dims) end
+
+--- Positions of a dim moved on by shift; what leaves the end comes in at the start.
+---@param shift integer
+---@param dim integer
+---@return Tensor
+function Tensor:roll(shift, dim) end
+
+--- Repeated along each dim (PyTorch's repeat).
+---@param ... integer|integer[]
+---@return Tensor
+function Tensor:tile(...) end
+
+--- Each position of a dim several times in a row.
+---@param times integer
+---@param dim integer
+---@return Tensor
+function Tensor:repeat_interleave(times, dim) end
+
+--- The diagonal of two dims (1, 2), a view; an offset above 0 is to the right.
+---@param offset? integer
+---@param dim1? integer
+---@param dim2? integer
+---@return Tensor
+function Tensor:diagonal(offset, dim1, dim2) end
+
+--- The last two dims up to a diagonal (0), 0 above it.
+---@param diagonal? integer
+---@return Tensor
+function Tensor:tril(diagonal) end
+
+--- The last two dims from a diagonal (0) on, 0 below it.
+---@param diagonal? integer
+---@return Tensor
+function Tensor:triu(diagonal) end
+
+--- value where mask (bool, broadcast) is true, else self.
+---@param mask Tensor
+---@param value Tensor|number|boolean
+---@return Tensor
+function Tensor:masked_fill(mask, value) end
+
+--- A copy with source (or one number) written at positions (from 1); of equal positions the last one stays.
+---@param dim integer
+---@param positions Tensor
+---@param source Tensor|number
+---@return Tensor
+function Tensor:scatter(dim, positions, source) end
+
+--- The elements where mask (bool, broadcast) is true, in row-major order: one dim.
+---@param mask Tensor
+---@return Tensor
+function Tensor:masked_select(mask) end
+
+--- Positions (from 1) of what is true or not 0: a row of one per dim for each.
+---@return Tensor
+function Tensor:nonzero() end
+
+--- Where self is a number and not infinite.
+---@return Tensor
+function Tensor:isfinite() end
+
+--- Where self is infinite.
+---@return Tensor
+function Tensor:isinf() end
+
+--- At most count pieces of one size along a dim (1).
+---@param count integer
+---@param dim? integer
+---@return Tensor[]
+function Tensor:chunk(count, dim) end
+
+--- The positions of a dim (1) as tensors without it.
+---@param dim? integer
+---@return Tensor[]
+function Tensor:unbind(dim) end
+
+--- Products of all pairs of two vectors.
+---@param other Tensor
+---@return Tensor
+function Tensor:outer(other) end
+
+--- The largest over all elements or dims; ties share the gradient.
+---@param dims? integer|integer[]
+---@param opts? {keepdim?: boolean}
+---@return Tensor
+function Tensor:amax(dims, opts) end
+
+--- The smallest over all elements or dims; ties share the gradient.
+---@param dims? integer|integer[]
+---@param opts? {keepdim?: boolean}
+---@return Tensor
+function Tensor:amin(dims, opts) end
+
+--- log(sum(e^x)) over all elements or dims.
+---@param dims? integer|integer[]
+---@param opts? {keepdim?: boolean}
+---@return Tensor
+function Tensor:logsumexp(dims, opts) end
 
 --- The one element.
 ---@return number|integer|boolean
@@ -568,6 +717,60 @@ function M.eye(n, opts) end
 ---@param opts? {dtype?: string, shape?: integer[]}
 ---@return Tensor
 function M.from_table(list, opts) end
+
+--- All 0, of another tensor's shape and type.
+---@param other Tensor
+---@param opts? {dtype?: string}
+---@return Tensor
+function M.zeros_like(other, opts) end
+
+--- All 1, of another tensor's shape and type.
+---@param other Tensor
+---@param opts? {dtype?: string}
+---@return Tensor
+function M.ones_like(other, opts) end
+
+--- Uniform in 0..1, of another tensor's shape and type.
+---@param other Tensor
+---@param opts? {dtype?: string}
+---@return Tensor
+function M.rand_like(other, opts) end
+
+--- Normal, of another tensor's shape and type.
+---@param other Tensor
+---@param opts? {dtype?: string}
+---@return Tensor
+function M.randn_like(other, opts) end
+
+--- All of one value, of another tensor's shape and type.
+---@param other Tensor
+---@param value number
+---@param opts? {dtype?: string}
+---@return Tensor
+function M.full_like(other, value, opts) end
+
+--- count numbers at even steps, first and last included.
+---@param first number
+---@param last number
+---@param count integer
+---@param opts? {dtype?: string}
+---@return Tensor
+function M.linspace(first, last, count, opts) end
+
+--- Each vector along a dim (2) divided by its length, or by eps (1e-12) where that is larger.
+---@param x Tensor
+---@param dim? integer
+---@param opts? {eps?: number}
+---@return Tensor
+function M.normalize(x, dim, opts) end
+
+--- sum(x y) / (|x| |y|) along a dim (2); lengths are at least eps (1e-8).
+---@param x Tensor
+---@param y Tensor
+---@param dim? integer
+---@param opts? {eps?: number}
+---@return Tensor
+function M.cosine_similarity(x, y, dim, opts) end
 
 --- Starts the random numbers anew; equal seeds give equal numbers on any number of cores.
 ---@param seed integer
@@ -651,15 +854,15 @@ function M.linear(x, weight, bias, opts) end
 ---@return Tensor
 function M.conv2d(x, weight, bias, opts) end
 
---- The largest of each window.
+--- The largest of each window. ceil_mode: a last window may hang over the edge.
 ---@param x Tensor
----@param opts {kernel: any, stride?: any, padding?: any}
+---@param opts {kernel: any, stride?: any, padding?: any, ceil_mode?: boolean}
 ---@return Tensor
 function M.max_pool2d(x, opts) end
 
---- The mean of each window.
+--- The mean of each window; padding counts as zeros unless count_include_pad is false.
 ---@param x Tensor
----@param opts {kernel: any, stride?: any, padding?: any}
+---@param opts {kernel: any, stride?: any, padding?: any, ceil_mode?: boolean, count_include_pad?: boolean}
 ---@return Tensor
 function M.avg_pool2d(x, opts) end
 
@@ -695,20 +898,6 @@ function M.dropout(x, p, training) end
 ---@return Tensor
 function M.embedding(weight, ids) end
 
---- Cross entropy of logits (rows, classes) against class ids (rows) from 0.
----@param logits Tensor
----@param targets Tensor
----@param opts? {reduction?: string, weight?: Tensor, label_smoothing?: number}
----@return Tensor
-function M.cross_entropy(logits, targets, opts) end
-
---- Minus the log-probability of each target.
----@param logp Tensor
----@param targets Tensor
----@param opts? {reduction?: string, weight?: Tensor}
----@return Tensor
-function M.nll(logp, targets, opts) end
-
 --- Squared differences.
 ---@param x Tensor
 ---@param y Tensor
@@ -730,21 +919,184 @@ function M.l1(x, y, opts) end
 ---@return Tensor
 function M.huber(x, y, opts) end
 
---- Binary cross entropy of logits against probabilities.
+--- Convolution of x (batch, channels, length) with weight (out, in / groups, length).
+---@param x Tensor
+---@param weight Tensor
+---@param bias? Tensor
+---@param opts? {stride?: integer, padding?: integer, dilation?: integer, groups?: integer}
+---@return Tensor
+function M.conv1d(x, weight, bias, opts) end
+
+--- Transposed convolution of x (batch, channels, length) with weight (in, out / groups, length).
+---@param x Tensor
+---@param weight Tensor
+---@param bias? Tensor
+---@param opts? {stride?: integer, padding?: integer, output_padding?: integer, dilation?: integer, groups?: integer}
+---@return Tensor
+function M.conv_transpose1d(x, weight, bias, opts) end
+
+--- Transposed convolution of x (batch, channels, height, width) with weight (in, out / groups, height, width): H' = (H - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1.
+---@param x Tensor
+---@param weight Tensor
+---@param bias? Tensor
+---@param opts? {stride?: any, padding?: any, output_padding?: any, dilation?: any, groups?: integer}
+---@return Tensor
+function M.conv_transpose2d(x, weight, bias, opts) end
+
+--- The largest of each window of x (batch, channels, length).
+---@param x Tensor
+---@param opts {kernel: integer, stride?: integer, padding?: integer}
+---@return Tensor
+function M.max_pool1d(x, opts) end
+
+--- The mean of each window of x (batch, channels, length).
+---@param x Tensor
+---@param opts {kernel: integer, stride?: integer, padding?: integer}
+---@return Tensor
+function M.avg_pool1d(x, opts) end
+
+--- Means over windows so that the length becomes size.
+---@param x Tensor
+---@param opts {size: integer}
+---@return Tensor
+function M.adaptive_avg_pool1d(x, opts) end
+
+--- Maxima over windows so that the length becomes size.
+---@param x Tensor
+---@param opts {size: integer}
+---@return Tensor
+function M.adaptive_max_pool1d(x, opts) end
+
+--- Maxima over windows so that height and width become size.
+---@param x Tensor
+---@param opts {size: any}
+---@return Tensor
+function M.adaptive_max_pool2d(x, opts) end
+
+--- Every group of channels of every sample to mean 0 and variance 1, then weight x + bias per channel.
+---@param x Tensor
+---@param groups integer
+---@param opts? {weight?: Tensor, bias?: Tensor, eps?: number}
+---@return Tensor
+function M.group_norm(x, groups, opts) end
+
+--- Every channel of every sample to mean 0 and variance 1, then weight x + bias per channel.
+---@param x Tensor
+---@param opts? {weight?: Tensor, bias?: Tensor, eps?: number}
+---@return Tensor
+function M.instance_norm(x, opts) end
+
+--- Images (batch, channels, height, width) or lines (batch, channels, length) at another size, or at `scale` times theirs; mode: "nearest", "bilinear" or "linear".
+---@param x Tensor
+---@param opts {size?: any, scale?: any, mode?: string, align_corners?: boolean}
+---@return Tensor
+function M.upsample(x, opts) end
+
+--- Positions added before and after dims, in pairs from the last dim on: {left, right, top, bottom}. mode: "constant" (value, 0), "reflect", "replicate" or "circular".
+---@param x Tensor
+---@param amounts integer[]
+---@param opts? {mode?: string, value?: number}
+---@return Tensor
+function M.pad(x, amounts, opts) end
+
+--- (N, C r^2, H, W) to (N, C, H r, W r).
+---@param x Tensor
+---@param factor integer
+---@return Tensor
+function M.pixel_shuffle(x, factor) end
+
+--- (N, C, H r, W r) to (N, C r^2, H, W).
+---@param x Tensor
+---@param factor integer
+---@return Tensor
+function M.pixel_unshuffle(x, factor) end
+
+--- x above 0, else weight x; weight (1) or one number per channel.
+---@param x Tensor
+---@param weight Tensor
+---@return Tensor
+function M.prelu(x, weight) end
+
+--- Sums of products by letters: einsum("bij,bjk->bik", a, b). Gives floats when there are several tensors.
+---@param equation string
+---@param ... Tensor
+---@return Tensor
+function M.einsum(equation, ...) end
+
+--- Products of two stacks of matrices: (N, M, K) by (N, K, P).
+---@param a Tensor
+---@param b Tensor
+---@return Tensor
+function M.bmm(a, b) end
+
+--- Cross entropy of logits (batch, classes, ...) against class ids (batch, ...) from 0, or against probabilities of the logits' shape. Targets of ignore_index do not count.
+---@param logits Tensor
+---@param targets Tensor
+---@param opts? {reduction?: string, weight?: Tensor, label_smoothing?: number, ignore_index?: integer}
+---@return Tensor
+function M.cross_entropy(logits, targets, opts) end
+
+--- Minus the log-probability of each target: (batch, classes, ...) against class ids (batch, ...) from 0.
+---@param logp Tensor
+---@param targets Tensor
+---@param opts? {reduction?: string, weight?: Tensor, ignore_index?: integer}
+---@return Tensor
+function M.nll(logp, targets, opts) end
+
+--- Binary cross entropy of logits against probabilities; pos_weight counts the targets of 1 more (or less).
 ---@param x Tensor
 ---@param y Tensor
----@param opts? {reduction?: string}
+---@param opts? {reduction?: string, weight?: Tensor, pos_weight?: Tensor}
 ---@return Tensor
 function M.bce_with_logits(x, y, opts) end
 
---- The bytes of a safetensors file, names in order.
----@param tensors table<string, Tensor>
----@return string
-function M.to_safetensors(tensors) end
+--- Binary cross entropy of probabilities x in 0..1 against y.
+---@param x Tensor
+---@param y Tensor
+---@param opts? {reduction?: string, weight?: Tensor}
+---@return Tensor
+function M.bce(x, y, opts) end
 
---- The tensors of a safetensors file by name.
+--- Divergence of log-probabilities from the target probabilities: target (log target - logp). reduction: also "batchmean", the sum by the first extent.
+---@param logp Tensor
+---@param target Tensor
+---@param opts? {reduction?: string, log_target?: boolean}
+---@return Tensor
+function M.kl_div(logp, target, opts) end
+
+--- Quadratic within beta (1), |x - y| - beta / 2 outside.
+---@param x Tensor
+---@param y Tensor
+---@param opts? {reduction?: string, beta?: number}
+---@return Tensor
+function M.smooth_l1(x, y, opts) end
+
+--- The bytes of a safetensors file, names in order. floats: "f16" or "bf16" writes them rounded to two bytes.
+---@param tensors table<string, Tensor>
+---@param opts? {floats?: string}
+---@return string
+function M.to_safetensors(tensors, opts) end
+
+--- The tensors of a safetensors file by name; F16 and BF16 as f32.
 ---@param bytes string
 ---@return table<string, Tensor>
 function M.from_safetensors(bytes) end
+
+--- What a file of torch.save (.pt, .pth) holds: tensors, numbers, strings, and tables for dicts and lists, as nested there. Runs nothing of it; anything else in the file is an error that names it. f16 and bf16 become f32.
+---@param bytes string
+---@return any
+function M.from_torch(bytes) end
+
+--- Runs body and gives its results; the first op whose result, or whose gradient in backward, holds NaN or an infinity (unless infinities = false) is an error that names it (of plain arithmetic only where it has gradients). Slow: for looking.
+---@param body function
+---@param opts? {infinities?: boolean}
+---@return any
+function M.detect_anomaly(body, opts) end
+
+--- The graph of an ONNX file (opsets 7 to 21, one input, one output). shape: of an input, batch first, for files that leave more open than the batch.
+---@param bytes string
+---@param opts? {shape?: integer[]}
+---@return Graph
+function M.from_onnx(bytes, opts) end
 
 return M

@@ -2,8 +2,8 @@
 
 In f64 the two agree to the last digits: the same sums are made. In f32 they add in another order (and our convolutions are
 Winograd's), and training multiplies any difference: PyTorch beside itself, with the last bits of its weights changed, is 4e-5 to
-4e-4 apart after 100 steps, and Adam turns gradients that are nothing but rounding into steps of full length. So the first half of
-the f32 steps is held to 1e-3 (measured: 4e-5) and the second to 1e-2 (measured: 1e-3).
+4e-4 apart after 100 steps. So the first 20 of the f32 steps are held to 1e-5 (measured: 2e-7), the first 50 to 1e-3 (9e-6) and all 100 to 1e-2
+(1e-3; other weights at the start may be further apart).
 """
 import pytest
 
@@ -62,4 +62,4 @@ def test_in_f32_the_losses_stay_together(digits, tmp_path):
     for end in (10, 20, 50, STEPS):
         print("f32: largest difference %.1e in the first %d steps" % (apart[:end].max(), end))
     assert theirs[-10:].mean() < theirs[0] / 3            # they did learn
-    assert apart[:10].max() < 1e-4 and apart[:STEPS // 2].max() < 1e-3 and apart.max() < 1e-2
+    assert apart[:20].max() < 1e-5 and apart[:STEPS // 2].max() < 1e-3 and apart.max() < 1e-2

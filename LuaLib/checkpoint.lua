@@ -15,22 +15,9 @@
 -- The state of the random numbers (`tensor.manual_seed`, dropout) is always in it. Lua's own math.random is not.
 local files = require "_checkpoint"
 local internals = require "_tensor"
+local options = require "_options".check
 
 local checkpoint = {}
-
-local function options(where, given, known)
-  if given == nil then return {} end
-  if type(given) ~= "table" then fail(where .. ": options must be a table, got " .. type(given)) end
-  for key in pairs(given) do
-    if not known[key] then
-      local names = {}
-      for name in pairs(known) do names[#names + 1] = name end
-      table.sort(names)
-      fail(("%s: unknown option '%s'; options are: %s"):format(where, tostring(key), table.concat(names, ", ")))
-    end
-  end
-  return given
-end
 
 -- What `load` itself says of a checkpoint.
 local reserved = { number = true, path = true, step = true, metric = true, damaged = true }

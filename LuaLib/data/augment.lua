@@ -9,6 +9,7 @@
 -- the seed: results depend neither on threads, nor on prefetching, nor on where a training was cut and resumed.
 local tensor = require "tensor"
 local batches = require "_batch"
+local options = require "_options".check
 
 local augment = {}
 
@@ -17,20 +18,6 @@ local Step = { __name = "AugmentStep", __tostring = function(self) return "augme
 local function step(kind, fields)
   fields.kind = kind
   return setmetatable(fields, Step)
-end
-
-local function options(where, given, known)
-  if given == nil then return {} end
-  if type(given) ~= "table" then fail(where .. ": options must be a table, got " .. type(given)) end
-  for key in pairs(given) do
-    if not known[key] then
-      local names = {}
-      for name in pairs(known) do names[#names + 1] = name end
-      table.sort(names)
-      fail(("%s: unknown option '%s'; options are: %s"):format(where, tostring(key), table.concat(names, ", ")))
-    end
-  end
-  return given
 end
 
 -- A number m as {-m, m}, or {low, high} as it is.

@@ -10,6 +10,7 @@
 local tensor = require "tensor"
 local augment = require "data.augment"
 local batches = require "_batch"
+local options = require "_options".check
 
 local Loader = {}
 Loader.__index = Loader
@@ -40,13 +41,7 @@ local function callable(value)
 end
 
 local function new(columns, opts)
-  opts = opts or {}
-  for key in pairs(opts) do
-    if not known[key] then
-      local names = "batch_size, drop_last, prefetch, seed, shuffle, transform"
-      fail("loader: unknown option '" .. tostring(key) .. "'; options are: " .. names)
-    end
-  end
+  opts = options("loader", opts, known)
   local rows, first
   local names = {}
   for name in pairs(columns) do names[#names + 1] = name end

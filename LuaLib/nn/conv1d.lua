@@ -7,12 +7,7 @@ local padding = require "nn.padding"
 
 local conv1d = module.define("conv1d", {
   build = function(self, c)
-    module.count("conv1d", "in_channels", c.in_channels)
-    module.count("conv1d", "out_channels", c.out_channels)
-    module.count("conv1d", "groups", c.groups)
-    if c.in_channels % c.groups ~= 0 or c.out_channels % c.groups ~= 0 then
-      fail(("conv1d: %d and %d channels cannot be split into %d groups"):format(c.in_channels, c.out_channels, c.groups))
-    end
+    module.channels("conv1d", c)
     local fan_in = c.in_channels // c.groups * c.kernel
     self:add_parameter("weight", init.kaiming({ c.out_channels, c.in_channels // c.groups, c.kernel }, fan_in))
     if c.bias then self:add_parameter("bias", init.kaiming({ c.out_channels }, fan_in)) end

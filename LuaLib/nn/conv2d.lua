@@ -7,12 +7,7 @@ local padding = require "nn.padding"
 
 local conv2d = module.define("conv2d", {
   build = function(self, c)
-    module.count("conv2d", "in_channels", c.in_channels)
-    module.count("conv2d", "out_channels", c.out_channels)
-    module.count("conv2d", "groups", c.groups)
-    if c.in_channels % c.groups ~= 0 or c.out_channels % c.groups ~= 0 then
-      fail(("conv2d: %d and %d channels cannot be split into %d groups"):format(c.in_channels, c.out_channels, c.groups))
-    end
+    module.channels("conv2d", c)
     local fan_in = c.in_channels // c.groups * c.kernel[1] * c.kernel[2]
     self:add_parameter("weight",
       init.kaiming({ c.out_channels, c.in_channels // c.groups, c.kernel[1], c.kernel[2] }, fan_in))

@@ -11,12 +11,7 @@ local conv_transpose = {}
 local function layer(name, op, read)
   local class = module.define(name, {
     build = function(self, c)
-      module.count(name, "in_channels", c.in_channels)
-      module.count(name, "out_channels", c.out_channels)
-      module.count(name, "groups", c.groups)
-      if c.in_channels % c.groups ~= 0 or c.out_channels % c.groups ~= 0 then
-        fail(("%s: %d and %d channels cannot be split into %d groups"):format(name, c.in_channels, c.out_channels, c.groups))
-      end
+      module.channels(name, c)
       local kernel = type(c.kernel) == "table" and c.kernel or { c.kernel }
       local shape, fan_in = { c.in_channels, c.out_channels // c.groups }, c.out_channels // c.groups
       for _, extent in ipairs(kernel) do

@@ -23,19 +23,7 @@ Module.__tostring = function(self) return "nn." .. self.type .. "(" .. self:desc
 Module.__name = "nn.Module"
 
 --- Checks a table of options against the names a layer knows.
-function module.options(where, given, known)
-  if given == nil then return {} end
-  if type(given) ~= "table" then fail(where .. ": options must be a table, got " .. type(given)) end
-  for key in pairs(given) do
-    if not known[key] then
-      local names = {}
-      for name in pairs(known) do names[#names + 1] = name end
-      table.sort(names)
-      fail(where .. ": unknown option '" .. tostring(key) .. "'; options are: " .. table.concat(names, ", "))
-    end
-  end
-  return given
-end
+module.options = require "_options".check
 
 --- A positive whole number, or an error naming the argument.
 function module.count(where, name, value, least)
@@ -43,6 +31,16 @@ function module.count(where, name, value, least)
     fail(("%s: %s must be a whole number of at least %d, got %s"):format(where, name, least or 1, tostring(value)))
   end
   return value
+end
+
+--- Channels of a convolution: both counts and the groups that they are split into.
+function module.channels(where, c)
+  module.count(where, "in_channels", c.in_channels)
+  module.count(where, "out_channels", c.out_channels)
+  module.count(where, "groups", c.groups)
+  if c.in_channels % c.groups ~= 0 or c.out_channels % c.groups ~= 0 then
+    fail(("%s: %d and %d channels cannot be split into %d groups"):format(where, c.in_channels, c.out_channels, c.groups))
+  end
 end
 
 --- A whole number or {height, width}, as two numbers.

@@ -5,6 +5,7 @@
 --   ema:use(function() return evaluate(net) end)    -- the averages take the parameters' place while this runs
 local internals = require "_tensor"
 local tensor = require "tensor"
+local options = require "_options"
 
 local Ema = {}
 Ema.__index = Ema
@@ -30,14 +31,7 @@ end
 -- warmup (false): a decay of at most (1 + n) / (10 + n) at update n, so that early parameters do not stay for long.
 ---@name optim.ema(net, opts)
 local function new(net, opts)
-  local o = { decay = 0.999, warmup = false }
-  for key, value in pairs(opts or {}) do
-    if o[key] == nil then fail(("ema: unknown option '%s'; options are: decay, warmup"):format(tostring(key))) end
-    if type(value) ~= type(o[key]) then
-      fail(("ema: option '%s' must be a %s, got %s"):format(key, type(o[key]), type(value)))
-    end
-    o[key] = value
-  end
+  local o = options.over("ema", opts, { decay = 0.999, warmup = false })
   if not (o.decay >= 0 and o.decay <= 1) then fail(("ema: decay must be 0 to 1, got %s"):format(o.decay)) end
   local names, values = names_and_values(net)
   local averages = {}

@@ -1,5 +1,6 @@
 -- What all optimizers share: groups of parameters, state, saving. A kind of optimizer is made by `define`.
 local internals = require "_tensor"
+local checked = require "_options"
 local tensor = require "tensor"
 
 local optimizer = {}
@@ -17,28 +18,13 @@ Optimizer.__newindex = function(self, key, value)
   for _, group in ipairs(self.groups) do group.lr = value end
 end
 
-local function sorted_names(set)
-  local names = {}
-  for name in pairs(set) do names[#names + 1] = name end
-  table.sort(names)
-  return table.concat(names, ", ")
-end
-
 -- Options of one group: those given, over those of the optimizer, over the defaults.
 local function options(where, given, defaults, skip)
-  local out = {}
-  for key, value in pairs(defaults) do out[key] = value end
+  local own = {}
   for key, value in pairs(given or {}) do
-    if key ~= skip then
-      if defaults[key] == nil then
-        fail(("%s: unknown option '%s'; options are: %s"):format(where, tostring(key), sorted_names(defaults)))
-      end
-      if type(value) ~= type(defaults[key]) then
-        fail(("%s: option '%s' must be a %s, got %s"):format(where, key, type(defaults[key]), type(value)))
-      end
-      out[key] = value
-    end
+    if key ~= skip then own[key] = value end
   end
+  local out = checked.over(where, own, defaults)
   if not (out.lr >= 0 and out.lr < math.huge) then
     fail(("%s: lr must be a finite number that is not negative, got %s"):format(where, out.lr))
   end

@@ -3,6 +3,7 @@
 --   local sched = optim.plateau(opt, { patience = 3 })
 --   for epoch = 1, 50 do train(); sched:step(validation_loss()) end
 local tensor = require "tensor"
+local options = require "_options"
 
 local Plateau = {}
 Plateau.__index = Plateau
@@ -25,18 +26,8 @@ end
 ---@name optim.plateau(opt, opts)
 local function new(opt, opts)
   if type(opt) ~= "table" or type(opt.groups) ~= "table" then fail "a schedule needs an optimizer" end
-  local self = { type = "plateau", opt = opt, count = 0, bad = 0, waiting = 0 }
-  for key, value in pairs(defaults) do self[key] = value end
-  for key, value in pairs(opts or {}) do
-    if defaults[key] == nil then
-      local known = "cooldown, eps, factor, min_lr, mode, patience, threshold, threshold_mode"
-      fail(("plateau: unknown option '%s'; options are: %s"):format(tostring(key), known))
-    end
-    if type(value) ~= type(defaults[key]) then
-      fail(("plateau: option '%s' must be a %s, got %s"):format(key, type(defaults[key]), type(value)))
-    end
-    self[key] = value
-  end
+  local self = options.over("plateau", opts, defaults)
+  self.type, self.opt, self.count, self.bad, self.waiting = "plateau", opt, 0, 0, 0
   if not (self.factor > 0 and self.factor < 1) then
     fail(("plateau: option 'factor' must be between 0 and 1, got %s"):format(self.factor))
   end

@@ -1,6 +1,8 @@
 -- Schedules of the learning rate. `sched:step()` after each `opt:step()`; `opt.lr` (`opt.groups[i].lr` of each group) is what
 -- the next step uses. Formulas as PyTorch's schedulers of the same purpose. A schedule works from the rates that the optimizer
 -- had before any schedule (or that were set by hand since): several can be made for one optimizer and put in a sequence.
+local options = require "_options"
+
 local schedule = {}
 
 local Schedule = {}
@@ -8,15 +10,8 @@ Schedule.__index = Schedule
 Schedule.__name = "Schedule"
 
 local function check(name, opts, known, needed)
-  opts = opts or {}
-  if type(opts) ~= "table" then fail(("%s: options must be a table, got %s"):format(name, type(opts))) end
+  opts = options.check(name, opts, known)
   for key, value in pairs(opts) do
-    if known[key] == nil then
-      local names = {}
-      for option in pairs(known) do names[#names + 1] = option end
-      table.sort(names)
-      fail(("%s: unknown option '%s'; options are: %s"):format(name, tostring(key), table.concat(names, ", ")))
-    end
     if type(value) ~= known[key] and known[key] ~= "any" then
       fail(("%s: option '%s' must be a %s, got %s"):format(name, key, known[key], type(value)))
     end

@@ -155,10 +155,9 @@ package enum TensorFaces {
     },
     Fn("no_grad", "fun(body: function): any", "Runs body without noting history; gives its results.") { call in
       let body = try call.function(1)
-      let before = GradMode.isEnabled
-      GradMode.set(false)
-      defer { GradMode.set(before) }
-      let results = try body.call(call, results: -1) { inner in (0..<inner.count).map { inner.reference($0 + 1) } }
+      let results = try GradMode.disabled {
+        try body.call(call, results: -1) { inner in (0..<inner.count).map { inner.reference($0 + 1) } }
+      }
       try call.reserve(results.count)
       for result in results { call.push(reference: result) }
       return Int32(results.count)

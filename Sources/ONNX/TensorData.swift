@@ -85,8 +85,7 @@ extension PBTensorData {
       case .uint32: each(UInt32.self) { Int64($0) }
       case .uint64: each(UInt64.self) { Int64(truncatingIfNeeded: $0) }
       case .bool: each(UInt8.self) { $0 == 0 ? UInt8(0) : 1 }
-      case .float16: each(UInt16.self, Half.float)
-      case .bfloat16: each(UInt16.self, Half.brain)
+      case .float16, .bfloat16: if let base = bytes.baseAddress { widen(type, base, out) }
       }
     }
   }
@@ -104,24 +103,14 @@ extension PBTensorData {
     case .int32, .int16, .uint16, .int8: each(int32Data) { $0 }
     case .uint8: each(int32Data) { UInt8(truncatingIfNeeded: $0) }
     case .bool: each(int32Data) { $0 == 0 ? UInt8(0) : 1 }
-    case .float16: each(int32Data) { Half.float(UInt16(truncatingIfNeeded: $0)) }
-    case .bfloat16: each(int32Data) { Half.brain(UInt16(truncatingIfNeeded: $0)) }
+    case .float16, .bfloat16:
+      int32Data.map { UInt16(truncatingIfNeeded: $0).littleEndian }.withUnsafeBytes { bytes in
+        if let base = bytes.baseAddress { widen(type, base, out) }
+      }
     }
   }
-}
 
-/// The two floats of 16 bits.
-private enum Half {
-  /// IEEE 754 binary16: 1 sign bit, 5 bits of exponent, 10 of fraction.
-  static func float(_ bits: UInt16) -> Float {
-    let sign: Float = bits & 0x8000 == 0 ? 1 : -1
-    let (exponent, fraction) = (Int(bits >> 10) & 31, Float(bits & 0x3FF))
-    switch exponent {
-    case 0: return sign * fraction * 0x1p-24
-    case 31: return fraction == 0 ? sign * .infinity : .nan
-    default: return sign * Float(sign: .plus, exponent: exponent - 15, significand: 1 + fraction / 1024)
-    }
+  private func widen(_ type: ElementType, _ bytes: UnsafeRawPointer, _ out: Tensor) {
+    Kernels.widen(type == .bfloat16 ? .bf16 : .f16, out.count, from: bytes, to: out.pointer)
   }
-  /// The upper half of a Float.
-  static func brain(_ bits: UInt16) -> Float { Float(bitPattern: UInt32(bits) << 16) }
 }

@@ -50,8 +50,7 @@ package final class CompiledGraph: @unchecked Sendable {
 
   /// What each step of a run costs, by the median of `repeats` runs on zeros.
   package func profile(batch: Int, repeats: Int = 20) throws(Failure) -> [Layer] {
-    var shape = graph.input.shape
-    shape[0] = batch
+    let shape = shape(batch: batch)
     let x = try Tensor.zeros(shape, graph.input.dtype)
     var times: [[Double]] = []
     let plan = try plan(for: shape)
@@ -78,13 +77,13 @@ package final class CompiledGraph: @unchecked Sendable {
   }
   /// Bytes of the block that a run of `batch` rows works in.
   package func workBytes(batch: Int) throws(Failure) -> Int {
-    var shape = graph.input.shape
-    shape[0] = batch
-    return try plan(for: shape).bytes
+    try plan(for: shape(batch: batch)).bytes
   }
 
   /// Blocks of memory that wait for a call: as many as calls ran at once.
   package var idleBlocks: Int { lock.withLock { _ in blocks.count } }
+
+  private func shape(batch: Int) -> [Int] { [batch] + graph.input.shape.dropFirst() }
 
   private func isConstant(_ operand: Plan.Operand) -> Bool {
     if case .constant = operand.place { return true }
@@ -137,10 +136,7 @@ package final class CompiledGraph: @unchecked Sendable {
       case .averagePool(let shape): Kernels.averagePool(.f32, shape, x: pointer(step.inputs[0]), y: y)
       case .binary(let op, let loop, let relu):
         Kernels.binary(op, .f32, loop, out: y, a: pointer(step.inputs[0]), b: pointer(step.inputs[1]))
-        if relu {
-          let count = step.output.bytes / 4
-          Kernels.unary(.relu, .f32, StridedLoop(shape: [count], [[1], [1]]), out: y, a: y)
-        }
+        if let relu { Kernels.unary(.relu, .f32, relu, out: y, a: y) }
       case .unary(let op, let loop): Kernels.unary(op, .f32, loop, out: y, a: pointer(step.inputs[0]))
       case .softmax(let isLog, let rows, let classes):
         Kernels.softmax(.f32, log: isLog, rows: rows, classes: classes, x: pointer(step.inputs[0]), y: y)

@@ -18,8 +18,8 @@ struct Plan {
     case linear(weight: Tensor, bias: Tensor?, m: Int, n: Int, k: Int, relu: Bool)
     case maxPool(PoolShape)
     case averagePool(PoolShape)
-    /// a op b, then relu if asked.
-    case binary(BinaryOp, StridedLoop, relu: Bool)
+    /// a op b, then relu over the second loop if there is one.
+    case binary(BinaryOp, StridedLoop, relu: StridedLoop?)
     case unary(UnaryOp, StridedLoop)
     case softmax(isLog: Bool, rows: Int, classes: Int)
     /// By the op of tensors, which takes memory of its own.
@@ -183,7 +183,7 @@ struct Planner {
       }
       taken = relu == nil ? 1 : 2
       let loop = StridedLoop(shape: out, [Shape.strides(out), strides(inputs[0].shape), strides(inputs[1].shape)])
-      work = .binary(op, loop, relu: relu != nil)
+      work = .binary(op, loop, relu: relu == nil ? nil : StridedLoop(shape: [count], [[1], [1]]))
       (kernel, operations) = ("elements", count)
     case .unary(let op):
       guard isPlain else { break }

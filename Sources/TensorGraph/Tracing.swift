@@ -38,12 +38,12 @@ extension Graph {
     var graph = try merged(two, three)
     graph.input.shape = shape
     var sample = try input(5)
-    if !dtype.isFloat, let mixed = try? input(5, isMixed: true), (try? GradModeScope.off { try body(mixed.clone()) }) != nil {
+    if !dtype.isFloat, let mixed = try? input(5, isMixed: true), (try? GradMode.disabled { try body(mixed.clone()) }) != nil {
       sample = mixed
     }
-    let found = try GradModeScope.off { try graph.run(sample.clone()) }
+    let found = try GradMode.disabled { try graph.run(sample.clone()) }
     let version = sample.storage.version
-    let wanted = try GradModeScope.off { try body(sample) }
+    let wanted = try GradMode.disabled { try body(sample) }
     guard sample.storage.version == version else {
       throw Failure(.notAGraph, "the network changes its input in place, which a graph cannot hold; use a copy")
     }
@@ -68,7 +68,7 @@ extension Graph {
     _ x: Tensor, _ named: [(name: String, tensor: Tensor)], _ shape: [Int], _ dtype: DType, _ body: (Tensor) throws -> Tensor
   ) throws -> (Graph, Set<String>) {
     let trace = Trace()
-    let result = try GradModeScope.off { try trace.record { try body(x) } }
+    let result = try GradMode.disabled { try trace.record { try body(x) } }
     var graph = Graph(input: "input", shape: shape, dtype: dtype)
     var names: [ObjectIdentifier: String] = [:]
     for (name, tensor) in named { names[ObjectIdentifier(tensor)] = name }
@@ -120,15 +120,5 @@ extension Graph {
       throw Failure(.notAGraph, "\(op) to \(Shape.text(x)) and \(Shape.text(y)): more than one extent depends on the batch")
     }
     return zip(x, y).map { $0 == $1 ? $0 : -1 }
-  }
-}
-
-/// `GradMode.disabled` for bodies that throw anything.
-enum GradModeScope {
-  static func off<R>(_ body: () throws -> R) rethrows -> R {
-    let before = GradMode.isEnabled
-    GradMode.set(false)
-    defer { GradMode.set(before) }
-    return try body()
   }
 }

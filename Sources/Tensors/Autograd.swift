@@ -19,7 +19,7 @@ package enum GradMode {
   package static func set(_ enabled: Bool) { pthread_setspecific(key, enabled ? nil : UnsafeRawPointer(bitPattern: 1)) }
 
   /// Runs `body` without noting history.
-  package static func disabled<R>(_ body: () throws(Failure) -> R) throws(Failure) -> R {
+  package static func disabled<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
     let before = isEnabled
     set(false)
     defer { set(before) }

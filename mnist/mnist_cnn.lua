@@ -56,21 +56,25 @@ function M.run(input, output, p)
   local total = p.epochs * #train
   local sched = optim.cosine(opt, { steps = total })
 
-  local step, metrics = 0, nil
-  for epoch = 1, p.epochs do
+  -- After a kill, a crash or a retry of the task it goes on with the next epoch, bit for bit.
+  local state = task.resumable { net = net, opt = opt, sched = sched, loader = train, step = 0 }
+  local metrics
+  for epoch = train.epoch, p.epochs do
     net:train()
     for batch in train:batches() do
       local loss = nn.cross_entropy(net(batch.image), batch.label)
       opt:zero_grad(); loss:backward(); opt:step(); sched:step()
-      step = step + 1
-      task.progress(step, total, ("epoch %d of %d"):format(epoch, p.epochs))
-      if step % 50 == 0 then task.metric("train_loss", loss:item(), step) end
+      state.step = state.step + 1
+      task.progress(state.step, total, ("epoch %d of %d"):format(epoch, p.epochs))
+      if state.step % 50 == 0 then task.metric("train_loss", loss:item(), state.step) end
     end
     metrics = evaluate(net, test)
-    task.metric("test_loss", metrics.loss, step)
-    task.metric("test_accuracy", metrics.accuracy, step)
+    task.metric("test_loss", metrics.loss, state.step)
+    task.metric("test_accuracy", metrics.accuracy, state.step)
     task.log("epoch %d: accuracy %.4f, loss %.4f", epoch, metrics.accuracy, metrics.loss)
+    state:save()
   end
+  metrics = metrics or evaluate(net, test)
 
   -- Graph, weights, signature, metrics and lineage together: serving needs no copy of build().
   lake.save_model(output, { net = net, metrics = metrics, params = p,

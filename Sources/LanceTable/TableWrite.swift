@@ -98,7 +98,8 @@ extension LanceTable {
     let outcome: TableCommit.Outcome
     do throws(Failure) {
       outcome = try commit.run(
-        plan.intent(fragments), readVersion: plan.readVersion, commitName: plan.commitName, exactly: options.ifVersion != nil)
+        plan.intent(fragments), readVersion: plan.readVersion, commitName: plan.commitName, exactly: options.ifVersion != nil,
+        begunAfter: plan.begunAfter)
     } catch {
       if TableCommit.isUndone(error) { writer.removeAll() }
       throw error
@@ -121,6 +122,8 @@ struct WritePlan {
   }
   let target: Target
   let readVersion: UInt64?
+  /// The newest version before the first file was written, also when it says that the table was deleted; 0 without any.
+  let begunAfter: UInt64
   /// Of `readVersion`; nil when the rows go into whatever table is there.
   var commitName: String? {
     if case .append(let base) = target { base.commitName } else { nil }
@@ -136,6 +139,7 @@ struct WritePlan {
     name = location.name
     do throws(Failure) { try given.validate() } catch { throw error.context("table '\(location.name)'") }
     let listing = try VersionListing(location)
+    begunAfter = listing.latest ?? 0
     switch mode {
     case .append:
       let base = try LanceTable(location)
@@ -172,6 +176,7 @@ struct WritePlan {
     name = table.name
     target = .append(table)
     readVersion = table.version
+    begunAfter = table.version
     schema = table.schema
     fields = table.fields.flatMap(\.protos)
     fileVersion = try LanceFileVersion.named(table.fileVersion)

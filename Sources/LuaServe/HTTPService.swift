@@ -70,6 +70,7 @@ package final class HTTPService: Sendable {
   private let services: ServiceGroup
   private let running: Task<Void, Never>
   private let ended: Gate
+  private let listenerClosed: Gate
   private let isClosed = Atomic<Bool>(false)
 
   /// Listens. Blocks until connections are accepted; must not be called on a Swift concurrency thread.
@@ -101,6 +102,7 @@ package final class HTTPService: Sendable {
         httpDecoderConfiguration: .init(maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 100)))
     let started = Gate()
     let ended = Gate()
+    let listenerClosed = Gate()
     let bound = Mutex<Result<Int, Failure>?>(nil)
     let server = channel.server(
       configuration: .init(
@@ -109,6 +111,7 @@ package final class HTTPService: Sendable {
           HTTPService.connectionLimit(options.maxConnections), logger: logger)),
       onServerRunning: { channel in
         bound.withLock { $0 = .success(channel.localAddress?.port ?? port) }
+        channel.closeFuture.whenComplete { _ in listenerClosed.open() }
         started.open()
       }, eventLoopGroup: network.loops, logger: logger)
     let services = ServiceGroup(configuration: .init(services: [server], logger: logger))
@@ -138,6 +141,7 @@ package final class HTTPService: Sendable {
     self.services = services
     self.running = running
     self.ended = ended
+    self.listenerClosed = listenerClosed
   }
 
   /// `http://127.0.0.1:8080`, with a host that a client on this machine can use.
@@ -161,6 +165,9 @@ package final class HTTPService: Sendable {
     guard !isClosed.exchange(true, ordering: .relaxed) else { return }
     stopAccepting()
     queue.refuseWaiting(.stopping)
+    // A connection that is accepted just when the server is cancelled ends the process (NIOAsyncWriter's precondition,
+    // apple/swift-nio#2637), so nothing may be accepted any more.
+    listenerClosed.wait(seconds: 5)
     // A moment for the last answers to leave, then the connections that are still open are cut.
     ended.wait(seconds: 0.2)
     running.cancel()

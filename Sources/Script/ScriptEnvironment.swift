@@ -9,6 +9,7 @@ package final class ScriptEnvironment {
   package let state: State
   package let context: TaskContext
   package let lake: DataLake
+  let checkpoints: CheckpointPlace
 
   /// All modules that scripts may require, built; for help and reference pages.
   package var modules: [Module] { Faces.modules.map { $0.make() } }
@@ -23,10 +24,11 @@ package final class ScriptEnvironment {
     configuration.print = print ?? { events.log(level: .info, message: $0) }
     if let open = job.openLake { lake = try open() } else { lake = try DataLake(root: job.lake, shownAs: job.lakeShownAs) }
     context = TaskContext(id: job.task, name: job.name, attempt: job.attempt, events: events)
+    checkpoints = CheckpointPlace(lake)
     state = try State(configuration)
     state.provide(context)
     state.provide(lake)
-    state.provide(CheckpointPlace(lake))
+    state.provide(checkpoints)
     state.provide(ConfinedPaths(roots: job.dataRoots + [job.scriptRoot], base: job.scriptRoot))
   }
 }

@@ -1,6 +1,7 @@
 package import Core
 import LuaHost
 package import LuaSystem
+import LuaTensor
 
 extension Failure.Code {
   package static let resultTooLarge = Failure.Code("RESULT_TOO_LARGE")
@@ -35,10 +36,11 @@ package struct ScriptRunner {
       state.close()
     }
     do {
-      return try state.watched(timeLimitSeconds: job.wallLimitSeconds) { () throws(Failure) in
+      return try state.watched(timeLimitSeconds: job.wallLimitSeconds) { () throws(Failure) -> JSONValue in
         let (run, schema) = try entry(state, text)
         let params = try schema?.apply(to: job.params) ?? job.params
-        return try state.run(
+        environment.context.facts["params"] = .object(params)
+        let result = try state.run(
           run, results: 1,
           arguments: { call in
             call.push(job.input)
@@ -59,6 +61,10 @@ package struct ScriptRunner {
             }
             return result.arrayValue?.isEmpty == true ? .object([:]) : result
           })
+        do throws(Failure) { try environment.checkpoints.runHasEndedWell() } catch {
+          events.log(level: .warn, message: "the checkpoints of this run could not be removed: \(error.message)")
+        }
+        return result
       }
     } catch {
       // A script may catch neither of these: what it raised afterwards is not the reason.

@@ -35,6 +35,30 @@ final class BucketInMemory: ObjectStore {
   }
 }
 
+/// The rows of two readers; something happens between them.
+final class InterruptedReader: RecordBatchReader {
+  private let first: InMemoryReader
+  private let second: InMemoryReader
+  private var interruption: (() throws -> Void)?
+
+  init(_ first: InMemoryReader, _ second: InMemoryReader, _ interruption: @escaping () throws -> Void) {
+    self.first = first
+    self.second = second
+    self.interruption = interruption
+  }
+
+  var schema: Schema { first.schema }
+
+  func next() throws(Failure) -> RecordBatch? {
+    if let batch = try first.next() { return batch }
+    if let interruption {
+      self.interruption = nil
+      if let failure = failure({ try interruption() }) { throw failure }
+    }
+    return try second.next()
+  }
+}
+
 /// Tables that are deleted where there is no rename.
 @Suite("Lake in a bucket")
 struct BucketLakeTests {
@@ -126,6 +150,31 @@ struct BucketLakeTests {
       guard try lake.exists(.dataset, "a") else { continue }
       let table = try lake.open(.dataset, "a")
       #expect(try table.take(Array(0..<table.rowCount)).count == table.rowCount)
+    }
+  }
+
+  /// A deletion takes the files of writes that are still going on: none of them may be committed to what comes after it.
+  @Test(arguments: [true, false], [WriteMode.create, .overwrite])
+  func aDeletionTakesFilesThatAreNotCommittedYet(inBucket: Bool, mode: WriteMode) throws {
+    let lake = inBucket ? lake().0 : try DataLake(root: temporaryFolder() + "/lake", shownAs: "lake")
+    let location = lake.location(.dataset, "a")
+    // Made and deleted meanwhile; made anew after it when `again`.
+    for (before, again) in [(false, false), (true, true), (true, false)] where mode == .overwrite || !before {
+      if before { try LanceTable.write(sample(1), to: location, mode: .create) }
+      let rows = try InterruptedReader(sample(4), sample(4)) {
+        if !before { try LanceTable.write(sample(2), to: location, mode: .create) }
+        try lake.deleteDataset("a")
+        if again { try LanceTable.write(sample(2), to: location, mode: .create) }
+      }
+      // A file of one row: the first are whole and on the disk when the deletion comes.
+      var options = WriteOptions()
+      options.maxRowsPerFile = 1
+      let answer = failure { try LanceTable.write(rows, to: location, mode: mode, options: options) }
+      #expect(answer?.code == .versionConflict, "\(String(describing: answer))")
+      guard try lake.exists(.dataset, "a") else { continue }
+      let table = try lake.open(.dataset, "a")
+      #expect(try table.take(Array(0..<table.rowCount)).count == 2)
+      try lake.deleteDataset("a")
     }
   }
 

@@ -1,6 +1,7 @@
 import Columnar
 import Core
 import LanceFile
+import TestSupport
 import Testing
 
 /// Damaged files without checksums give an error or other data, never a crash or a read outside of memory. (With them:
@@ -39,24 +40,23 @@ import Testing
 
   @Test(arguments: groups, LanceFileVersion.allCases)
   func flippedBitsDoNotCrash(_ names: [String], _ version: LanceFileVersion) throws {
-    let limit = MemoryBudget.limitBytes
-    MemoryBudget.setLimit(bytes: 1 << 30)
-    defer { MemoryBudget.setLimit(bytes: limit) }
-    let good = try sample(names, 40, version)
-    try use(good)
-    var random = Samples.Random(state: UInt64(good.count))
-    var refused = 0
-    let tries = 400
-    for k in 0..<tries {
-      var bytes = good
-      // The last part is metadata, where a bit matters most.
-      let metadata = min(good.count, 1500)
-      let at = k % 2 == 0 ? good.count - 1 - Int(random.next() % UInt64(metadata)) : Int(random.next() % UInt64(good.count))
-      bytes[at] ^= 1 << UInt8(random.next() % 8)
-      if k % 5 == 0 { bytes[Int(random.next() % UInt64(good.count))] = UInt8(truncatingIfNeeded: random.next()) }
-      do { try use(bytes) } catch is Failure { refused += 1 }
+    try MemoryLimit.of(1 << 30) {
+      let good = try sample(names, 40, version)
+      try use(good)
+      var random = Samples.Random(state: UInt64(good.count))
+      var refused = 0
+      let tries = 400
+      for k in 0..<tries {
+        var bytes = good
+        // The last part is metadata, where a bit matters most.
+        let metadata = min(good.count, 1500)
+        let at = k % 2 == 0 ? good.count - 1 - Int(random.next() % UInt64(metadata)) : Int(random.next() % UInt64(good.count))
+        bytes[at] ^= 1 << UInt8(random.next() % 8)
+        if k % 5 == 0 { bytes[Int(random.next() % UInt64(good.count))] = UInt8(truncatingIfNeeded: random.next()) }
+        do { try use(bytes) } catch is Failure { refused += 1 }
+      }
+      #expect(refused > tries / 20)
     }
-    #expect(refused > tries / 20)
   }
 
   @Test(arguments: LanceFileVersion.allCases) func cutFilesAreRefused(_ version: LanceFileVersion) throws {
@@ -73,14 +73,13 @@ import Testing
   /// Sizes that lie: each 8-byte word of the tail set to something extreme.
   @Test(arguments: [UInt64.max, 1 << 63, 1 << 40, 0x7FFF_FFFF_FFFF_FFFF, 0xFFFF_FFFF])
   func lyingNumbersDoNotCrash(_ value: UInt64) throws {
-    let limit = MemoryBudget.limitBytes
-    MemoryBudget.setLimit(bytes: 1 << 30)
-    defer { MemoryBudget.setLimit(bytes: limit) }
-    let good = try sample(Self.groups[0], 20, .v2_2)
-    for at in stride(from: good.count - 8, to: max(0, good.count - 900), by: -4) {
-      var bytes = good
-      for k in 0..<8 { bytes[at + k] = UInt8(truncatingIfNeeded: value >> UInt64(8 * k)) }
-      do { try use(bytes) } catch is Failure {}
+    try MemoryLimit.of(1 << 30) {
+      let good = try sample(Self.groups[0], 20, .v2_2)
+      for at in stride(from: good.count - 8, to: max(0, good.count - 900), by: -4) {
+        var bytes = good
+        for k in 0..<8 { bytes[at + k] = UInt8(truncatingIfNeeded: value >> UInt64(8 * k)) }
+        do { try use(bytes) } catch is Failure {}
+      }
     }
   }
 }

@@ -58,10 +58,8 @@ final class Client {
         connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
       }
     }
-    guard status == 0 else {
-      close(descriptor)
-      throw Broken(description: "connect: \(String(cString: strerror(errno)))")
-    }
+    // `deinit` closes the descriptor, also after this throw. Closed here as well, its number could be another thread's by then.
+    guard status == 0 else { throw Broken(description: "connect: \(String(cString: strerror(errno)))") }
     var limit = timeval(tv_sec: Int(seconds), tv_usec: Int(seconds.truncatingRemainder(dividingBy: 1) * 1e6))
     setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     var one: Int32 = 1

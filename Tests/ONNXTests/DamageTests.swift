@@ -4,6 +4,7 @@ import ONNX
 import TensorGraph
 import TensorKernels
 import Tensors
+import TestSupport
 import Testing
 
 /// Writes protobuf messages field by field, also wrong ones.
@@ -156,110 +157,113 @@ struct Wire {
   }
 
   @Test func sizesBeyondAllMeasure() {
-    let before = MemoryBudget.limitBytes
-    MemoryBudget.setLimit(bytes: MemoryBudget.usedBytes + 256 << 20)
-    defer { MemoryBudget.setLimit(bytes: before) }
-    let relu = Wire.node("Relu", ["x"], ["y"])
-    has("too many elements", Wire.graph([relu], inputs: [Wire.value("x", [0, 1 << 48])]))
-    has("MEMORY_LIMIT", Wire.graph([relu], inputs: [Wire.value("x", [1 << 36, 4])]))
-    let huge = Wire.list("s", [1 << 40])
-    has(
-      "MEMORY_LIMIT",
-      Wire.graph(
-        [Wire.node("ConstantOfShape", ["s"], ["c"]), Wire.node("Add", ["x", "c"], ["y"])], [Wire.list("s", [1 << 31, 1, 4])]))
-    has("too many elements", Wire.graph([Wire.node("Expand", ["x", "s"], ["y"])], [Wire.list("s", [.max, 1, 4])]))
-    has("onnx: node 1, Expand: expand", Wire.graph([Wire.node("Expand", ["x", "s"], ["y"])], [huge]))
-    has(
-      "onnx: node 1, Pad: pad: amounts must be below 2^31",
-      Wire.graph([Wire.node("Pad", ["x", "s"], ["y"])], [Wire.list("s", [0, 0, 0, 1 << 40])]))
-    has("onnx: node 1, Pad", Wire.graph([Wire.node("Pad", ["x", "s"], ["y"])], [Wire.list("s", [0, 0, 0, .min])]))
-    has(
-      "no error",
-      Wire.graph(
-        [Wire.node("Slice", ["x", "a", "b", "c", "d"], ["y"])],
-        [Wire.list("a", [.min]), Wire.list("b", [.max]), Wire.list("c", [1]), Wire.list("d", [.max])]))
-    has(
-      "step -9223372036854775808",
-      Wire.graph(
-        [Wire.node("Slice", ["x", "a", "b", "c", "d"], ["y"])],
-        [Wire.list("a", [0]), Wire.list("b", [4]), Wire.list("c", [1]), Wire.list("d", [.min])]))
-    has(
-      "axis -9223372036854775808 is none of 2 dims",
-      Wire.graph([Wire.node("Softmax", ["x"], ["y"], [Wire().text(1, "axis").int(20, 2).int(3, .min)])]))
-    has("axis 9223372036854775807", Wire.graph([Wire.node("Unsqueeze", ["x", "a"], ["y"])], [Wire.list("a", [.max])]))
-    has("too many elements", Wire.graph([Wire.node("Reshape", ["x", "a"], ["y"])], [Wire.list("a", [.max, -1])]))
-    has(
-      "Range",
-      Wire.graph(
-        [Wire.node("Range", ["a", "b", "c"], ["y"])], [Wire.list("a", [.min]), Wire.list("b", [.max]), Wire.list("c", [1])]))
-    has(
-      "Split",
-      Wire.graph(
-        [Wire.node("Split", ["x", "a"], ["y", "z"], [Wire().text(1, "axis").int(20, 2).int(3, 1)])],
-        [Wire.list("a", [.max, .max])]))
-    has(
-      "Gather",
-      Wire.graph(
-        [Wire.node("Gather", ["x", "a"], ["y"], [Wire().text(1, "axis").int(20, 2).int(3, 1)])], [Wire.list("a", [.min, .max])])
-    )
-    for position in [Int64.min, .max] {
-      let one = Wire.tensor("a", [], type: 7, raw: (0..<8).map { UInt8(truncatingIfNeeded: position >> ($0 * 8)) })
-      has("index ", Wire.graph([Wire.node("Gather", ["x", "a"], ["y"], [Wire().text(1, "axis").int(20, 2).int(3, 1)])], [one]))
-    }
-    has("must have 3 dims or more", Wire.graph([Wire.node("Resize", ["x", "", "", "a"], ["y"])], [Wire.list("a", [3, 4])]))
-    has(
-      "has an extent of 2^32 or more", Wire.graph([Wire.node("ConstantOfShape", ["s"], ["y"])], [Wire.list("s", [0, 1 << 48])]))
-    let empty = [Wire.tensor("e", [0, 1 << 48, 1 << 48])]
-    has("too many elements", Wire.graph([Wire.node("Flatten", ["e"], ["f"]), Wire.node("Add", ["x", "f"], ["y"])], empty))
-    let image = [Wire.value("x", [0, 1, 4, 4])]
-    let w = Wire.tensor("w", [1, 1, 2, 2], raw: [UInt8](repeating: 0, count: 16))
-    for (name, list) in [
-      ("strides", [0, 1]), ("strides", [.max, 1]), ("pads", [-1, 0, 0, 0]), ("pads", [.max, 0, 0, 0]),
-      ("dilations", [0, .min]), ("kernel_shape", [.max, 1]),
-    ] as [(String, [Int64])] {
+    MemoryLimit.of(256 << 20) {
+      let relu = Wire.node("Relu", ["x"], ["y"])
+      has("too many elements", Wire.graph([relu], inputs: [Wire.value("x", [0, 1 << 48])]))
+      has("MEMORY_LIMIT", Wire.graph([relu], inputs: [Wire.value("x", [1 << 36, 4])]))
+      let huge = Wire.list("s", [1 << 40])
       has(
-        "onnx: node 1, Conv", Wire.graph([Wire.node("Conv", ["x", "w"], ["y"], [Wire.ints(name, list)])], [w], inputs: image))
+        "MEMORY_LIMIT",
+        Wire.graph(
+          [Wire.node("ConstantOfShape", ["s"], ["c"]), Wire.node("Add", ["x", "c"], ["y"])], [Wire.list("s", [1 << 31, 1, 4])]))
+      has("too many elements", Wire.graph([Wire.node("Expand", ["x", "s"], ["y"])], [Wire.list("s", [.max, 1, 4])]))
+      has("onnx: node 1, Expand: expand", Wire.graph([Wire.node("Expand", ["x", "s"], ["y"])], [huge]))
+      has(
+        "onnx: node 1, Pad: pad: amounts must be below 2^31",
+        Wire.graph([Wire.node("Pad", ["x", "s"], ["y"])], [Wire.list("s", [0, 0, 0, 1 << 40])]))
+      has("onnx: node 1, Pad", Wire.graph([Wire.node("Pad", ["x", "s"], ["y"])], [Wire.list("s", [0, 0, 0, .min])]))
+      has(
+        "no error",
+        Wire.graph(
+          [Wire.node("Slice", ["x", "a", "b", "c", "d"], ["y"])],
+          [Wire.list("a", [.min]), Wire.list("b", [.max]), Wire.list("c", [1]), Wire.list("d", [.max])]))
+      has(
+        "step -9223372036854775808",
+        Wire.graph(
+          [Wire.node("Slice", ["x", "a", "b", "c", "d"], ["y"])],
+          [Wire.list("a", [0]), Wire.list("b", [4]), Wire.list("c", [1]), Wire.list("d", [.min])]))
+      has(
+        "axis -9223372036854775808 is none of 2 dims",
+        Wire.graph([Wire.node("Softmax", ["x"], ["y"], [Wire().text(1, "axis").int(20, 2).int(3, .min)])]))
+      has("axis 9223372036854775807", Wire.graph([Wire.node("Unsqueeze", ["x", "a"], ["y"])], [Wire.list("a", [.max])]))
+      has("too many elements", Wire.graph([Wire.node("Reshape", ["x", "a"], ["y"])], [Wire.list("a", [.max, -1])]))
+      has(
+        "Range",
+        Wire.graph(
+          [Wire.node("Range", ["a", "b", "c"], ["y"])], [Wire.list("a", [.min]), Wire.list("b", [.max]), Wire.list("c", [1])]))
+      has(
+        "Split",
+        Wire.graph(
+          [Wire.node("Split", ["x", "a"], ["y", "z"], [Wire().text(1, "axis").int(20, 2).int(3, 1)])],
+          [Wire.list("a", [.max, .max])]))
+      has(
+        "Gather",
+        Wire.graph(
+          [Wire.node("Gather", ["x", "a"], ["y"], [Wire().text(1, "axis").int(20, 2).int(3, 1)])],
+          [Wire.list("a", [.min, .max])])
+      )
+      for position in [Int64.min, .max] {
+        let one = Wire.tensor("a", [], type: 7, raw: (0..<8).map { UInt8(truncatingIfNeeded: position >> ($0 * 8)) })
+        has(
+          "index ", Wire.graph([Wire.node("Gather", ["x", "a"], ["y"], [Wire().text(1, "axis").int(20, 2).int(3, 1)])], [one]))
+      }
+      has("must have 3 dims or more", Wire.graph([Wire.node("Resize", ["x", "", "", "a"], ["y"])], [Wire.list("a", [3, 4])]))
+      has(
+        "has an extent of 2^32 or more",
+        Wire.graph([Wire.node("ConstantOfShape", ["s"], ["y"])], [Wire.list("s", [0, 1 << 48])]))
+      let empty = [Wire.tensor("e", [0, 1 << 48, 1 << 48])]
+      has("too many elements", Wire.graph([Wire.node("Flatten", ["e"], ["f"]), Wire.node("Add", ["x", "f"], ["y"])], empty))
+      let image = [Wire.value("x", [0, 1, 4, 4])]
+      let w = Wire.tensor("w", [1, 1, 2, 2], raw: [UInt8](repeating: 0, count: 16))
+      for (name, list) in [
+        ("strides", [0, 1]), ("strides", [.max, 1]), ("pads", [-1, 0, 0, 0]), ("pads", [.max, 0, 0, 0]),
+        ("dilations", [0, .min]), ("kernel_shape", [.max, 1]),
+      ] as [(String, [Int64])] {
+        has(
+          "onnx: node 1, Conv", Wire.graph([Wire.node("Conv", ["x", "w"], ["y"], [Wire.ints(name, list)])], [w], inputs: image))
+      }
+      has(
+        "onnx: node 1, MaxPool",
+        Wire.graph(
+          [Wire.node("MaxPool", ["x"], ["y"], [Wire.ints("kernel_shape", [2, 2]), Wire.ints("pads", [1 << 20, 0, 0, 0])])],
+          inputs: image))
+      has(
+        "onnx: node 1, AveragePool: kernel_shape is missing",
+        Wire.graph([Wire.node("AveragePool", ["x"], ["y"])], inputs: image))
+      has("onnx: node 1, Gemm", Wire.graph([Wire.node("Gemm", ["x", "w"], ["y"])], [w]))
+      has(
+        "onnx: node 1, BatchNormalization",
+        Wire.graph([Wire.node("BatchNormalization", ["x", "w", "w", "w", "w"], ["y"])], [w]))
     }
-    has(
-      "onnx: node 1, MaxPool",
-      Wire.graph(
-        [Wire.node("MaxPool", ["x"], ["y"], [Wire.ints("kernel_shape", [2, 2]), Wire.ints("pads", [1 << 20, 0, 0, 0])])],
-        inputs: image))
-    has(
-      "onnx: node 1, AveragePool: kernel_shape is missing", Wire.graph([Wire.node("AveragePool", ["x"], ["y"])], inputs: image))
-    has("onnx: node 1, Gemm", Wire.graph([Wire.node("Gemm", ["x", "w"], ["y"])], [w]))
-    has(
-      "onnx: node 1, BatchNormalization", Wire.graph([Wire.node("BatchNormalization", ["x", "w", "w", "w", "w"], ["y"])], [w]))
   }
 
   /// Files with bytes flipped, cut off, moved and made of others: an error or a graph, never an end of the program.
   @Test func fuzz() throws {
-    let before = MemoryBudget.limitBytes
-    MemoryBudget.setLimit(bytes: MemoryBudget.usedBytes + 256 << 20)
-    defer { MemoryBudget.setLimit(bytes: before) }
-    var state: UInt64 = 0x1234_5678
-    func random(_ n: Int) -> Int {
-      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      return Int((state >> 33) % UInt64(max(1, n)))
-    }
-    let files = GoldenTests.cases.map(\.file).filter { $0.count < 4000 }
-    try #require(!files.isEmpty)
-    var (graphs, errors) = (0, 0)
-    let rounds = ProcessInfo.processInfo.environment["MOONLAKE_TEST_ALL"] == nil ? 20_000 : 1_000_000
-    for round in 0..<rounds {
-      var bytes = files[round % files.count]
-      switch random(4) {
-      case 0: bytes = Array(bytes[..<random(bytes.count)])
-      case 1:
-        let other = files[random(files.count)]
-        bytes = Array(bytes[..<random(bytes.count)]) + other[random(other.count)...]
-      default:
-        for _ in 0...random(3) {
-          bytes[random(bytes.count)] = random(2) == 0 ? UInt8(random(256)) : [0, 1, 255, 127][random(4)]
-        }
+    try MemoryLimit.of(256 << 20) {
+      var state: UInt64 = 0x1234_5678
+      func random(_ n: Int) -> Int {
+        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+        return Int((state >> 33) % UInt64(max(1, n)))
       }
-      if error(bytes) == "no error" { graphs += 1 } else { errors += 1 }
+      let files = GoldenTests.cases.map(\.file).filter { $0.count < 4000 }
+      try #require(!files.isEmpty)
+      var (graphs, errors) = (0, 0)
+      let rounds = ProcessInfo.processInfo.environment["MOONLAKE_TEST_ALL"] == nil ? 20_000 : 1_000_000
+      for round in 0..<rounds {
+        var bytes = files[round % files.count]
+        switch random(4) {
+        case 0: bytes = Array(bytes[..<random(bytes.count)])
+        case 1:
+          let other = files[random(files.count)]
+          bytes = Array(bytes[..<random(bytes.count)]) + other[random(other.count)...]
+        default:
+          for _ in 0...random(3) {
+            bytes[random(bytes.count)] = random(2) == 0 ? UInt8(random(256)) : [0, 1, 255, 127][random(4)]
+          }
+        }
+        if error(bytes) == "no error" { graphs += 1 } else { errors += 1 }
+      }
+      #expect(errors > 5000 && graphs > 100, "\(graphs) graphs, \(errors) errors")
     }
-    #expect(errors > 5000 && graphs > 100, "\(graphs) graphs, \(errors) errors")
   }
 }

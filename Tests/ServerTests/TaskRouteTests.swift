@@ -261,7 +261,7 @@ extension Live {
         let stream = try await site.get("/api/v1/tasks/task-001/logs?follow=1")
         #expect(stream.fields["content-type"] == "text/event-stream")
         let events = Event.parse(stream.text)
-        #expect(events.map(\.name) == ["log", "log", "log", "end"] && events.map(\.id) == ["3.1", "3.2", "3.3", nil])
+        try #require(events.map(\.name) == ["log", "log", "log", "end"] && events.map(\.id) == ["3.1", "3.2", "3.3", nil])
         #expect(events[1].data["message"] == "line 2 <b>\u{1B}[31m\nsecond" && events[1].data["level"] == "info")
         let rest = try await site.call("GET", "/api/v1/tasks/task-001/logs?follow=1", fields: ["Last-Event-ID": "3.2"])
         #expect(Event.parse(rest.text).map(\.id) == ["3.3", nil])

@@ -100,7 +100,7 @@ import Upkeep
     let clock = Clock()
     let upkeep = LakeUpkeep(lake, now: { clock.now })
     let first = try upkeep.pass()
-    #expect(first.map(\.table) == ["a", "b"])
+    try #require(first.map(\.table) == ["a", "b"])
     #expect(first[0].failures.map(\.step) == ["compact"] && first[0].failures[0].failure.code == .corruptData)
     #expect(first[1].compaction?.fragmentsAdded == 1 && first[1].failures.isEmpty)
     #expect(try upkeep.pass().isEmpty)

@@ -31,10 +31,12 @@ struct TableCommit {
   ///   - commitName: of that version (`LanceTable.commitName`); nil when the intent fits any table. A table that was deleted and made
   ///     anew meanwhile may have the same version and fragment numbers, and is another table.
   ///   - exactly: true when no other version may have come in between.
+  ///   - begunAfter: without a `readVersion`, the last version of a table that was deleted before the first file was written; 0 when
+  ///     there was none. A deletion after that has taken the files with it.
   /// - Throws: `VERSION_CONFLICT`, `ALREADY_EXISTS`, `UNSUPPORTED`; see also `isUndone`.
-  func run(_ intent: any CommitIntent, readVersion: UInt64?, commitName: String? = nil, exactly: Bool = false)
-    throws(Failure) -> Outcome
-  {
+  func run(
+    _ intent: any CommitIntent, readVersion: UInt64?, commitName: String? = nil, exactly: Bool = false, begunAfter: UInt64 = 0
+  ) throws(Failure) -> Outcome {
     // The newest version that was found to fit.
     var judged = readVersion
     for attempt in 0..<TableCommit.attempts {
@@ -72,6 +74,10 @@ struct TableCommit {
       } else {
         guard readVersion == nil else {
           throw Failure(.versionConflict, "table '\(location.name)' was deleted while the \(intent.name) was written")
+        }
+        if let grave = newest?.manifest.version, grave > begunAfter {
+          throw Failure(
+            .versionConflict, "table '\(location.name)' was made and deleted (version \(grave)) while the \(intent.name) was written")
         }
         newest = newest?.successor
       }
@@ -173,6 +179,8 @@ struct TableCommit {
       guard error.code == .versionNotFound else { throw error }
       return .conflict("it was removed meanwhile, so what it changed is not known")
     }
+    // The files that were there went with the table, ours as well.
+    if file.isTombstone { return .conflict("it deleted the table, which was made anew") }
     guard let transaction = location.transaction(of: file) else {
       return .conflict("it does not say what it changed (no transaction)")
     }

@@ -1,5 +1,6 @@
 import Core
 import LanceProto
+import ObjectStore
 
 /// Adds fragments, whose data has the fields `fields`.
 ///
@@ -45,6 +46,14 @@ struct OverwriteIntent: CommitIntent {
   func verdict(on other: PBTransaction, made: ManifestFile) -> CommitVerdict { .fits }
 
   func apply(to draft: inout ManifestDraft) throws(Failure) -> CommitVerdict {
+    // Where a deletion moves the folder away, no version tells of it: the files that are already written have gone with it.
+    if draft.location.store.movesAtOnce {
+      for file in fragments.flatMap(\.files) {
+        guard try draft.location.store.head(draft.location.path(of: file)) != nil else {
+          return .conflict("the table was deleted while the rows were written")
+        }
+      }
+    }
     let schemaMetadata = Metadata.bytes(metadata)
     var overwrite = PBOverwriteOperation()
     overwrite.fragments = fragments

@@ -1,16 +1,37 @@
-import Core
+package import Core
 package import ObjectStore
+import Synchronization
 import Tensors
 
 /// Where a script's checkpoints lie: in the lake, beside its data sets and models, one folder for each output.
 package struct CheckpointPlace: Sendable {
   let store: any ObjectStore
   let folder: @Sendable (String) throws -> String
+  let endings = CheckpointEndings()
 
   /// - Parameter folder: the folder in `store` for an output's name; throws for names that cannot be.
   package init(store: any ObjectStore, folder: @escaping @Sendable (String) throws -> String) {
     self.store = store
     self.folder = folder
+  }
+}
+
+/// The outputs whose checkpoints go when the run has ended well: until then a failure may still need them.
+final class CheckpointEndings: Sendable {
+  let names = Mutex<Set<String>>([])
+}
+
+extension CheckpointPlace {
+  /// - Throws: as `CheckpointFolder.init`, for names that cannot be.
+  func deleteAtEnd(_ name: String) throws(Failure) {
+    _ = try CheckpointFolder(self, name)
+    endings.names.withLock { _ = $0.insert(name) }
+  }
+
+  /// Removes what the run asked to have removed at its end.
+  /// - Throws: the first failure; what could not be removed stays for the next run.
+  package func runHasEndedWell() throws(Failure) {
+    for name in endings.names.withLock({ $0.sorted() }) { try CheckpointFolder(self, name).deleteAll() }
   }
 }
 
@@ -45,6 +66,11 @@ struct CheckpointFolder {
       out.append(Entry(number: number, info: info))
     }
     return out.sorted { $0.number < $1.number }
+  }
+
+  func deleteAll() throws(Failure) {
+    // Above a folder that was never made there may be none either.
+    if try !store.list(folder, recursive: false).isEmpty { try store.deleteTree(folder) }
   }
 
   func path(_ number: Int) -> String {

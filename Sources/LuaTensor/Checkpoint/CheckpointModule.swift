@@ -59,9 +59,13 @@ package enum CheckpointFaces {
         }
       },
       Fn("delete", "fun(name: string)", "Removes all checkpoints of an output.") { call in
-        let folder = try folder(call)
-        // Above a folder that was never made there may be none either.
-        if try !folder.store.list(folder.folder, recursive: false).isEmpty { try folder.store.deleteTree(folder.folder) }
+        try folder(call).deleteAll()
+        return 0
+      },
+      Fn(
+        "delete_at_end", "fun(name: string)", "As delete, once the run has ended well; a run that fails keeps its checkpoints."
+      ) { call in
+        try call.service(CheckpointPlace.self).deleteAtEnd(try call.string(1))
         return 0
       },
     ])

@@ -170,7 +170,8 @@ struct BucketLakeTests {
       var options = WriteOptions()
       options.maxRowsPerFile = 1
       let answer = failure { try LanceTable.write(rows, to: location, mode: mode, options: options) }
-      #expect(answer?.code == .versionConflict, "\(String(describing: answer))")
+      // In a directory the file that is being written has lost its folder.
+      #expect(answer?.code == .versionConflict || (!inBucket && answer?.code == .ioError), "\(String(describing: answer))")
       guard try lake.exists(.dataset, "a") else { continue }
       let table = try lake.open(.dataset, "a")
       #expect(try table.take(Array(0..<table.rowCount)).count == 2)

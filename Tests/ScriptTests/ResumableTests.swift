@@ -12,7 +12,7 @@ import Testing
       tensor.manual_seed(p.seed or 3)
       local weight = tensor.ones(4):requires_grad_(true)
       local opt = optim.adam({ weight }, { lr = 0.1 })
-      local state = task.resumable { opt = opt, step = 0, draws = {}, weight = weight:tolist() }
+      local state = task.resumable { opt = opt, step = 0, draws = {}, weight = weight:totable() }
       local from = state.step
       while state.step < p.upto do
         state.step = state.step + 1

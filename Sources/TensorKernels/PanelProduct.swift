@@ -33,11 +33,11 @@ enum PanelProduct {
     sums.put(c, ldc)
   }
 
-  /// C (6, 16) += A^T B, A (k, 6) with rows `lda` apart, B (k, 16) with rows `ldb` apart.
+  /// C (6, 16) = A^T B, or C += A^T B, A (k, 6) with rows `lda` apart, B (k, 16) with rows `ldb` apart.
   @inline(__always)
   static func byColumns(
     _ k: Int, _ a: UnsafePointer<Float>, _ lda: Int, _ b: UnsafePointer<Float>, _ ldb: Int, _ c: UnsafeMutablePointer<Float>,
-    _ ldc: Int
+    _ ldc: Int, adds: Bool
   ) {
     var sums = Sums16()
     var (a, b) = (a, b)
@@ -46,14 +46,14 @@ enum PanelProduct {
       a += lda
       b += ldb
     }
-    sums.addInto(c, ldc)
+    if adds { sums.addInto(c, ldc) } else { sums.put(c, ldc) }
   }
 
-  /// C (6, 8) += A^T B, as `byColumns`.
+  /// C (6, 8), as `byColumns`.
   @inline(__always)
   static func byColumns8(
     _ k: Int, _ a: UnsafePointer<Float>, _ lda: Int, _ b: UnsafePointer<Float>, _ ldb: Int, _ c: UnsafeMutablePointer<Float>,
-    _ ldc: Int
+    _ ldc: Int, adds: Bool
   ) {
     var sums = Sums8()
     var (a, b) = (a, b)
@@ -62,7 +62,7 @@ enum PanelProduct {
       a += lda
       b += ldb
     }
-    sums.addInto(c, ldc)
+    if adds { sums.addInto(c, ldc) } else { sums.put(c, ldc) }
   }
 }
 

@@ -8,13 +8,36 @@ package enum BufferPool {
   /// Smaller blocks are left to malloc.
   package static let smallest = 16384
   private struct State {
-    var free: [Int: [Buffer]] = [:]
+    /// Blocks of one capacity, and when one of them was last given or taken.
+    struct Shelf {
+      var blocks: [Buffer] = []
+      var used = 0
+    }
+    var shelves: [Int: Shelf] = [:]
     var held = 0
+    var clock = 0
+
+    mutating func stamp() -> Int {
+      clock += 1
+      return clock
+    }
+
+    /// Takes blocks away until no more than `most` bytes are held; those of sizes that nobody wanted for the longest time first.
+    mutating func shrink(to most: Int) -> [Shelf] {
+      var out: [Shelf] = []
+      while held > most, let (size, shelf) = shelves.min(by: { $0.value.used < $1.value.used }) {
+        out.append(shelf)
+        shelves[size] = nil
+        held -= size * shelf.blocks.count
+      }
+      return out
+    }
   }
   private static let state = Mutex(State())
 
-  /// The most bytes kept; a quarter of the memory limit where that is less.
-  private static var most: Int { min(512 << 20, MemoryBudget.limitBytes / 4) }
+  /// The most bytes kept; a quarter of the memory limit where that is less. A training step gives and takes all of its activations, so what
+  /// does not fit is fresh memory in every step (measured: ResNet-18 with 32 pictures, 0.8 GiB, is 8 % slower with 512 MiB).
+  private static var limit: Int { min(2 << 30, MemoryBudget.limitBytes / 4) }
 
   private static func capacity(_ byteCount: Int) -> Int { (byteCount + 4095) & ~4095 }
 
@@ -23,7 +46,9 @@ package enum BufferPool {
     guard byteCount >= smallest, byteCount < 1 << 46 else { return try Buffer(byteCount: byteCount, zeroed: zeroed) }
     let wanted = capacity(byteCount)
     let found: Buffer? = state.withLock { state in
-      guard let buffer = state.free[wanted]?.popLast() else { return nil }
+      guard let buffer = state.shelves[wanted]?.blocks.popLast() else { return nil }
+      let now = state.stamp()
+      state.shelves[wanted]?.used = now
       state.held -= wanted
       return buffer
     }
@@ -42,18 +67,14 @@ package enum BufferPool {
   /// Takes back a block that nobody else holds.
   package static func give(_ buffer: consuming Buffer) {
     let size = buffer.byteCount
-    guard size >= smallest, size == capacity(size), size <= most / 2 else { return }
-    let kept = buffer
-    let evicted: [Int: [Buffer]] = state.withLock { state in
-      var out: [Int: [Buffer]] = [:]
-      if state.held + size > most {  // stale sizes: start again
-        out = state.free
-        state.free = [:]
-        state.held = 0
-      }
-      state.free[size, default: []].append(kept)
+    guard size >= smallest, size == capacity(size), size <= limit / 2 else { return }
+    let (kept, limit) = (buffer, limit)
+    let evicted = state.withLock { state in
+      state.shelves[size, default: State.Shelf()].blocks.append(kept)
+      let now = state.stamp()
+      state.shelves[size]?.used = now
       state.held += size
-      return out
+      return state.shrink(to: limit)
     }
     _ = evicted  // freed outside the lock
   }
@@ -61,7 +82,7 @@ package enum BufferPool {
   /// Gives all kept memory back to the system.
   package static func empty() {
     let evicted = state.withLock { state in
-      let out = state.free
+      let out = state.shelves
       state = State()
       return out
     }

@@ -28,6 +28,30 @@ struct WinogradConv {
     let outStep, inStep: Int
     /// Turned by 180 degrees: the gradient of the input is a convolution with the turned weights.
     let isTurned: Bool
+
+    typealias Taps = (Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes)
+
+    /// The nine numbers of output channels `o` to `o + count` (8 at most; zero beyond) and input channel `c`, row by row.
+    @inline(__always)
+    func taps(of o: Int, _ c: Int, count: Int) -> Taps {
+      let source = pointer + o &* outStep + c &* inStep
+      var last = lanes(0)
+      let t: EightLanes
+      if count == 8 {
+        @inline(__always) func row(_ k: Int) -> Lanes { load(source + k &* outStep) }
+        t = transposed((row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)))
+        for k in 0..<8 { last[k] = source[k &* outStep + 8] }
+      } else {
+        @inline(__always) func tap(_ i: Int) -> Lanes {
+          var values = lanes(0)
+          for k in 0..<count { values[k] = source[k * outStep + i] }
+          return values
+        }
+        t = (tap(0), tap(1), tap(2), tap(3), tap(4), tap(5), tap(6), tap(7))
+        last = tap(8)
+      }
+      return isTurned ? (last, t.7, t.6, t.5, t.4, t.3, t.2, t.1, t.0) : (t.0, t.1, t.2, t.3, t.4, t.5, t.6, t.7, last)
+    }
   }
 
   private var paddedIn: Int { (inChannels + 7) & ~7 }
@@ -65,8 +89,10 @@ struct WinogradConv {
     guard tiles > 0, outChannels > 0 else { return }
     nonisolated(unsafe) let u = transformed
     let panels = (outChannels + 15) / 16
-    // At least eight pieces of work where the shape has them, so that small batches keep all cores busy.
-    let chunk = min(48, max(6, ((tiles + 7) / 8 + 5) / 6 * 6))
+    // At least eight pieces of work where the shape has them, so that small batches keep all cores busy. Every chunk reads all weights:
+    // where these do not stay in a core's cache, the chunks are as large as can be and the panels are shared out.
+    let share = transformedBytes > 2 << 20 ? tiles : (tiles + 7) / 8
+    let chunk = min(48, max(6, (share + 5) / 6 * 6))
     let chunks = (tiles + chunk - 1) / chunk
     let groups = min(panels, max(1, 8 / chunks))
     let panelsPerGroup = (panels + groups - 1) / groups
@@ -110,45 +136,47 @@ struct WinogradConv {
     }
   }
 
-  /// U = G g G' for all pairs of channels.
+  /// U = G g G' for all pairs of channels. A thread goes along the input channels of a panel of output channels, as U lies in memory.
   func transform(_ weights: Weights, _ u: UnsafeMutablePointer<Float>) {
     nonisolated(unsafe) let (u, w) = (u, weights)
     let step = paddedOut * inChannels
-    Parallel.forEach(count: inChannels, grain: max(1, 512 / max(1, outChannels))) { channels in
-      for c in channels {
-        for o in stride(from: 0, to: paddedOut, by: 8) {
-          let count = min(8, outChannels - o)
-          let source = w.pointer + o * w.outStep + c * w.inStep
-          @inline(__always) func taps(_ row: Int) -> (Lanes, Lanes, Lanes) {
-            @inline(__always) func one(_ column: Int) -> Lanes {
-              let tap = row * 3 + column
-              var values = lanes(0)
-              for k in 0..<count { values[k] = source[k * w.outStep + (w.isTurned ? 8 - tap : tap)] }
-              return values
-            }
-            return (one(0), one(1), one(2))
+    let (panels, run) = ((outChannels + 15) / 16, 32)
+    let runs = (inChannels + run - 1) / run
+    Parallel.forEach(count: panels * runs, grain: 1) { units in
+      for unit in units {
+        let first = unit / runs * 16
+        let width = min(16, paddedOut - first)
+        for c in unit % runs * run..<min(inChannels, (unit % runs + 1) * run) {
+          for o in stride(from: first, to: first + width, by: 8) {
+            let taps = w.taps(of: o, c, count: min(8, outChannels - o))
+            WinogradConv.putTransformed(taps, u + first * inChannels + c * width + o - first, step)
           }
-          let (a, b, d) = (Winograd.kernel(taps(0)), Winograd.kernel(taps(1)), Winograd.kernel(taps(2)))
-          let width = paddedOut - o / 16 * 16 < 16 ? 8 : 16
-          let target = u + o / 16 * 16 * inChannels + c * width + o % 16
-          @inline(__always) func put(_ column: Int, _ g: (Lanes, Lanes, Lanes)) {
-            let k = Winograd.kernel(g)
-            store(k.0, target + column * step)
-            store(k.1, target + (6 + column) * step)
-            store(k.2, target + (12 + column) * step)
-            store(k.3, target + (18 + column) * step)
-            store(k.4, target + (24 + column) * step)
-            store(k.5, target + (30 + column) * step)
-          }
-          put(0, (a.0, b.0, d.0))
-          put(1, (a.1, b.1, d.1))
-          put(2, (a.2, b.2, d.2))
-          put(3, (a.3, b.3, d.3))
-          put(4, (a.4, b.4, d.4))
-          put(5, (a.5, b.5, d.5))
         }
       }
     }
+  }
+
+  /// The 36 products' weights from nine taps of eight output channels.
+  @inline(__always)
+  private static func putTransformed(_ taps: Weights.Taps, _ target: UnsafeMutablePointer<Float>, _ step: Int) {
+    let a = Winograd.kernel((taps.0, taps.1, taps.2))
+    let b = Winograd.kernel((taps.3, taps.4, taps.5))
+    let d = Winograd.kernel((taps.6, taps.7, taps.8))
+    @inline(__always) func put(_ column: Int, _ g: (Lanes, Lanes, Lanes)) {
+      let k = Winograd.kernel(g)
+      store(k.0, target + column * step)
+      store(k.1, target + (6 + column) * step)
+      store(k.2, target + (12 + column) * step)
+      store(k.3, target + (18 + column) * step)
+      store(k.4, target + (24 + column) * step)
+      store(k.5, target + (30 + column) * step)
+    }
+    put(0, (a.0, b.0, d.0))
+    put(1, (a.1, b.1, d.1))
+    put(2, (a.2, b.2, d.2))
+    put(3, (a.3, b.3, d.3))
+    put(4, (a.4, b.4, d.4))
+    put(5, (a.5, b.5, d.5))
   }
 
   /// Calls `body` for runs of tiles side by side: the image, the tile's row and column, how many, the place of the first in `range`.
@@ -230,12 +258,13 @@ struct WinogradConv {
     // Blocks of chunks have sums of their own; wide layers are split by output channels as well. By shape only.
     let chunk = 48
     let chunks = max(1, (tiles + chunk - 1) / chunk)
-    let blocks = max(1, min(8, chunks, (32 << 20) / (perBlock * 4)))
-    let chunksPerBlock = (chunks + blocks - 1) / blocks
+    let most = max(1, min(8, chunks, (32 << 20) / (perBlock * 4)))
+    let chunksPerBlock = (chunks + most - 1) / most
+    let blocks = (chunks + chunksPerBlock - 1) / chunksPerBlock
     let outBlocks = outRows / 24
     let groups = blocks >= 8 ? 1 : max(1, min(outBlocks, 4))
     let outBlocksPerGroup = (outBlocks + groups - 1) / groups
-    let sums = try BufferPool.take(byteCount: blocks * perBlock * 4, zeroed: true)
+    let sums = try BufferPool.take(byteCount: blocks * perBlock * 4, zeroed: false)
     defer { BufferPool.give(sums) }
     let (stepV, stepD) = (chunk * paddedIn + 16, chunk * 24 + 16)
     let scratch = try Scratch(bytes: (36 * (stepV + stepD) + TileBuffer.floats) * 4, blocks: blocks * groups)
@@ -249,14 +278,16 @@ struct WinogradConv {
         for unit in units {
           let u = all + unit / groups * perBlock
           let from = unit / groups * chunksPerBlock
+          let firstBlock = unit % groups * outBlocksPerGroup
+          let endBlock = max(firstBlock, min(outBlocks, firstBlock + outBlocksPerGroup))
+          zero(u + 36 * stepU + firstBlock * 24, (endBlock - firstBlock) * 24)
           for piece in from..<max(from, min(chunks, from + chunksPerBlock)) {
             if Cancellation.isRequested { return }
             let range = piece * chunk..<min(tiles, (piece + 1) * chunk)
             transformInputs(x, nil, range, v, stepV, buffer)
-            let firstBlock = unit % groups * outBlocksPerGroup
-            for block in firstBlock..<max(firstBlock, min(outBlocks, firstBlock + outBlocksPerGroup)) {
+            for block in firstBlock..<endBlock {
               transformGradients(dy, mask, range, block * 24, d, stepD, u + 36 * stepU + block * 24, buffer)
-              multiply(d, stepD, v, stepV, range.count, block * 24, u, stepU)
+              multiply(d, stepD, v, stepV, range.count, block * 24, u, stepU, adds: piece > from)
             }
           }
         }
@@ -276,10 +307,10 @@ struct WinogradConv {
     }
   }
 
-  /// U += D' V for output channels `o` to `o + 24`.
+  /// U = D' V, or U += D' V, for output channels `o` to `o + 24`.
   private func multiply(
     _ d: UnsafeMutablePointer<Float>, _ stepD: Int, _ v: UnsafeMutablePointer<Float>, _ stepV: Int, _ count: Int, _ o: Int,
-    _ u: UnsafeMutablePointer<Float>, _ stepU: Int
+    _ u: UnsafeMutablePointer<Float>, _ stepU: Int, adds: Bool
   ) {
     let rows = min(24, outChannels - o)
     for p in 0..<36 {
@@ -291,9 +322,9 @@ struct WinogradConv {
           let a = UnsafePointer(d + p * stepD + row)
           let target = u + p * stepU + (o + row) * paddedIn + c
           if c + 8 < inChannels {
-            PanelProduct.byColumns(count, a, 24, b, paddedIn, target, paddedIn)
+            PanelProduct.byColumns(count, a, 24, b, paddedIn, target, paddedIn, adds: adds)
           } else {
-            PanelProduct.byColumns8(count, a, 24, b, paddedIn, target, paddedIn)
+            PanelProduct.byColumns8(count, a, 24, b, paddedIn, target, paddedIn, adds: adds)
           }
           row += 6
         }

@@ -51,6 +51,12 @@ extension Kernels {
     case .direct:
       return try s.direct.forward(
         x: typed(x), mask: nil, weights: s.weights(typed(w)), bias: bias.map { typed($0) }, y: typed(y), relu: relu)
+    case .implicit:
+      let packed = try BufferPool.take(byteCount: s.implicit.packedBytes, zeroed: false)
+      defer { BufferPool.give(packed) }
+      s.implicit.pack(typed(w), typed(packed.pointer))
+      return try s.implicit.forward(
+        x: typed(x), packed: typed(UnsafeRawPointer(packed.pointer)), bias: bias.map { typed($0) }, y: typed(y), relu: relu)
     case .product, .patches: break
     }
     if type == .f32 {
@@ -79,11 +85,11 @@ extension Kernels {
         try s.turnedDirect.forward(
           x: typed(dy), mask: y.map { typed($0) }, weights: s.turnedWeights(typed(w)), bias: nil, y: typed(target), relu: false)
         dx = nil
-      case .product, .patches: break
+      case .product, .implicit, .patches: break
       }
     }
     if let target = dw {
-      switch algorithm ?? s.algorithm(type) {
+      switch algorithm ?? s.weightGradientAlgorithm(type) {
       case .winograd:
         try s.winograd.weightGradient(
           x: typed(x), dy: typed(dy), mask: y.map { typed($0) }, dw: typed(target), dbias: dbias.map { typed($0) })
@@ -92,7 +98,7 @@ extension Kernels {
         try s.direct.weightGradient(
           x: typed(x), dy: typed(dy), mask: y.map { typed($0) }, dw: typed(target), dbias: dbias.map { typed($0) })
         (dw, dbias) = (nil, nil)
-      case .product, .patches: break
+      case .product, .implicit, .patches: break
       }
     }
     if dx == nil, dw == nil, dbias == nil { return }

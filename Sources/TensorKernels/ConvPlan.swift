@@ -7,13 +7,24 @@ package enum ConvAlgorithm: String, Sendable, CaseIterable {
   case direct
   /// The image is the matrix: 1x1.
   case product
+  /// A product with patches that are read from the padded image where they lie (implicit GEMM). Of results only.
+  case implicit
   /// Patches laid out as a matrix (im2col), then a matrix product.
   case patches
 }
 
 extension ConvShape {
-  /// Of the result, and of the gradient of the weights.
+  /// Of the result.
   package func algorithm(_ type: DType) -> ConvAlgorithm {
+    let chosen = weightGradientAlgorithm(type)
+    return chosen == .patches && type == .f32 && fitsImplicit ? .implicit : chosen
+  }
+  /// One number of each pixel (1x1) is better laid out than sorted. The padded image is in memory, so padding must not be most of it.
+  package var fitsImplicit: Bool {
+    groups == 1 && inChannels > 0 && kernelH * kernelW > 1 && outWidth >= 8 && outHeight > 0 && padH <= height + 16
+      && padW <= width + 16
+  }
+  package func weightGradientAlgorithm(_ type: DType) -> ConvAlgorithm {
     choose(type, inChannels, outChannels, outHeight, outWidth)
   }
   /// Of the gradient of the input, which is a convolution of the gradient with padding 2 - p.
@@ -54,6 +65,7 @@ extension ConvShape {
   var direct: DirectConv {
     DirectConv(batch: batch, inChannels: inChannels, height: height, width: width, outChannels: outChannels, pad: padH)
   }
+  var implicit: ImplicitConv { ImplicitConv(self) }
   var turnedDirect: DirectConv {
     DirectConv(
       batch: batch, inChannels: outChannels, height: outHeight, width: outWidth, outChannels: inChannels, pad: 2 - padH)

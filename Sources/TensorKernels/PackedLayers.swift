@@ -20,6 +20,9 @@ package final class PackedConv: Sendable {
       weights = try Buffer(byteCount: s.winograd.transformedBytes, zeroed: false)
       s.winograd.transform(s.weights(typed(w)), typed(weights.pointer))
     case .direct: weights = try s.direct.pack(s.weights(typed(w)))
+    case .implicit:
+      weights = try Buffer(byteCount: s.implicit.packedBytes, zeroed: false)
+      s.implicit.pack(typed(w), typed(weights.pointer))
     case .product, .patches:
       let bytes = s.outChannels * s.patch * 4
       weights = try Buffer(byteCount: bytes, zeroed: false)
@@ -56,6 +59,8 @@ package final class PackedConv: Sendable {
     case .direct:
       try s.direct.forward(
         x: typed(x), mask: nil, packed: w, bias: b.map { typed($0) }, y: typed(y), relu: activation != .none)
+    case .implicit:
+      try s.implicit.forward(x: typed(x), packed: w, bias: b.map { typed($0) }, y: typed(y), relu: activation != .none)
     case .product, .patches:
       try Kernels.conv2d(.f32, s, x: x, w: weights.pointer, bias: b, y: y, relu: activation != .none, algorithm: algorithm)
     }

@@ -67,7 +67,7 @@ enum PanelProduct {
 }
 
 /// Sums of 6 x 16 products.
-private struct Sums16 {
+struct Sums16 {
   var (c00, c01, c10, c11, c20, c21) = (lanes(0), lanes(0), lanes(0), lanes(0), lanes(0), lanes(0))
   var (c30, c31, c40, c41, c50, c51) = (lanes(0), lanes(0), lanes(0), lanes(0), lanes(0), lanes(0))
 
@@ -85,6 +85,16 @@ private struct Sums16 {
     (c40, c41) = (c40.addingProduct(x, b0), c41.addingProduct(x, b1))
     x = lanes(a[5 &* step])
     (c50, c51) = (c50.addingProduct(x, b0), c51.addingProduct(x, b1))
+  }
+
+  /// The sums of each row.
+  @inline(__always) func forEachRow(_ body: (_ row: Int, _ left: Lanes, _ right: Lanes) -> Void) {
+    body(0, c00, c01)
+    body(1, c10, c11)
+    body(2, c20, c21)
+    body(3, c30, c31)
+    body(4, c40, c41)
+    body(5, c50, c51)
   }
 
   @inline(__always) func put(_ c: UnsafeMutablePointer<Float>, _ ldc: Int) {

@@ -103,6 +103,45 @@ private func shape(_ batch: Int, _ inChannels: Int, _ h: Int, _ w: Int, _ outCha
     print("convolution by \(algorithm.rawValue): \(cases) cases, largest error of y, dx, dw, dbias beside f64: \(worst)")
   }
 
+  /// Layers whose transformed weights do not stay in a core's cache, and so many tiles that a block of sums has several chunks.
+  @Test func wideLayersAndManyTiles() throws {
+    for (k, s) in [
+      shape(3, 128, 8, 8, 144, pad: 1), shape(9, 160, 4, 4, 130, pad: 1), shape(16, 9, 28, 28, 10, pad: 1),
+      shape(1, 136, 13, 9, 129, pad: 0), shape(70, 8, 12, 12, 25, pad: 1),
+    ].enumerated() {
+      #expect(s.algorithm(.f32) == .winograd)
+      let example = Case(s, seed: UInt64(k))
+      let found = try example.run(nil, relu: k % 2 == 0)
+      let right = try example.reference(relu: k % 2 == 0, y: found[0])
+      for i in 0..<4 { #expect(error(found[i], right[i]) < 5e-6, "\(s) \(["y", "dx", "dw", "dbias"][i])") }
+    }
+  }
+
+  /// Any kernel, stride, padding and dilation; channels and rows that fill no register; one image and many.
+  @Test func implicitPatchesAgree() throws {
+    var random = SeededRandom(seed: 3)
+    func pick<T>(_ values: [T]) -> T { values[Int.random(in: 0..<values.count, using: &random)] }
+    var (cases, worst) = (0, 0.0)
+    while cases < 150 {
+      let s = ConvShape(
+        batch: pick([1, 2, 9]), inChannels: pick([1, 3, 8, 17]), height: pick([7, 9, 20, 33]), width: pick([9, 16, 25, 40]),
+        outChannels: pick([1, 5, 6, 7, 12, 20]), kernelH: pick([1, 2, 3, 5, 7]), kernelW: pick([1, 2, 3, 4, 7]),
+        stride: (pick([1, 2, 3]), pick([1, 2, 3, 5])), padding: (pick([0, 1, 3]), pick([0, 1, 2, 3])),
+        dilation: (pick([1, 1, 2]), pick([1, 1, 2, 3])))
+      guard s.height + 2 * s.padH > s.dilationH * (s.kernelH - 1), s.width + 2 * s.padW > s.dilationW * (s.kernelW - 1),
+        s.fitsImplicit
+      else { continue }
+      let example = Case(s, seed: UInt64(cases))
+      let relu = cases % 2 == 0
+      let found = try example.run(.implicit, relu: relu)
+      let off = error(found[0], try example.reference(relu: relu, y: found[0])[0])
+      worst = max(worst, off)
+      #expect(off < 2e-6, "\(s)")
+      cases += 1
+    }
+    print("implicit patches: \(cases) cases, largest error of y beside f64: \(worst)")
+  }
+
   /// The layers that people train, by the way that is chosen for them.
   @Test func errorOfWinogradOnUsualLayers() throws {
     for (name, s) in [
@@ -168,21 +207,24 @@ private func shape(_ batch: Int, _ inChannels: Int, _ h: Int, _ w: Int, _ outCha
     #expect(shape(64, 32, 26, 26, 64, pad: 0).algorithm(.f32) == .winograd)
     #expect(shape(64, 32, 26, 26, 64, pad: 0).algorithm(.f64) == .patches)
     #expect(shape(64, 32, 26, 26, 64, pad: 0, kernel: 1).algorithm(.f32) == .product)
-    #expect(shape(64, 3, 224, 224, 64, pad: 3, kernel: 7).algorithm(.f32) == .patches)
+    #expect(shape(64, 3, 224, 224, 64, pad: 3, kernel: 7).algorithm(.f32) == .implicit)
+    #expect(shape(64, 3, 224, 224, 64, pad: 3, kernel: 7).weightGradientAlgorithm(.f32) == .patches)
     #expect(shape(64, 64, 2, 2, 64, pad: 1).algorithm(.f32) == .patches)
     #expect(shape(64, 3, 4, 4, 64, pad: 1).algorithm(.f32) == .patches)
-    #expect(shape(64, 64, 4, 4, 64, pad: 3).algorithm(.f32) == .patches)
-    for (stride, dilation, groups) in [(2, 1, 1), (1, 2, 1), (1, 1, 4)] {
+    #expect(shape(64, 64, 4, 4, 64, pad: 3).algorithm(.f32) == .implicit)
+    for (stride, dilation, groups, expected) in [
+      (2, 1, 1, ConvAlgorithm.implicit), (1, 2, 1, .implicit), (1, 1, 4, .patches), (5, 1, 1, .patches),
+    ] {
       let s = ConvShape(
         batch: 1, inChannels: 32, height: 32, width: 32, outChannels: 32, kernelH: 3, kernelW: 3, stride: (stride, stride),
         dilation: (dilation, dilation), groups: groups)
-      #expect(s.algorithm(.f32) == .patches)
+      #expect(s.algorithm(.f32) == expected)
     }
   }
 
   /// NaN and infinity come through where they belong.
   @Test func notANumberStays() throws {
-    for algorithm in [ConvAlgorithm.winograd, .direct, .patches] {
+    for algorithm in [ConvAlgorithm.winograd, .direct, .implicit, .patches] {
       let s = shape(1, 8, 12, 12, 8, pad: 1)
       let example = Case(s)
       let x = Numbers(example.x), w = Numbers(example.w), y = Numbers(example.dy)

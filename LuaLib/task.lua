@@ -19,10 +19,18 @@ native.debug = line "debug"
 native.warn = line "warn"
 native.error = line "error"
 
--- Under this name a checkpoint holds the plain values of a resumable, and what run it is of.
+-- Under these names a checkpoint holds the plain values of a resumable, and what run it is of.
 local VALUES, RUN = "task.values", "task.run"
 
--- True for values that stand in the JSON or Lua text of two runs alike.
+-- JSON's null is no value that a checkpoint holds.
+local function plain(value)
+  if type(value) == "userdata" then return "null" end
+  if type(value) ~= "table" then return value end
+  local out = {}
+  for key, one in pairs(value) do out[key] = plain(one) end
+  return out
+end
+
 local function same(a, b)
   if type(a) ~= "table" or type(b) ~= "table" then return a == b end
   for key, value in pairs(a) do if not same(value, b[key]) then return false end end
@@ -30,50 +38,74 @@ local function same(a, b)
   return true
 end
 
---- A training that goes on where an earlier run was stopped by a kill, a crash, a time limit or a cancel.
+-- The parts with a state, and the plain values.
+local function sort_parts(parts)
+  if type(parts) ~= "table" then fail "task.resumable: a table of parts is needed, as in { net = net, opt = opt, step = 0 }" end
+  local objects, values = {}, {}
+  for name, part in pairs(parts) do
+    if type(name) ~= "string" then fail("task.resumable: parts need names, such as net or step; got " .. tostring(name)) end
+    if name == "save" or name == "resumed" then fail(("task.resumable: '%s' is a field of its own; take another name"):format(name)) end
+    local has_state = type(part) == "table" and type(part.state_dict) == "function"
+    if has_state then objects[name] = part else values[name] = part end
+  end
+  return objects, values
+end
+
+-- Puts the checkpoint of that number into the parts; an error says how to get out of it.
+local function load(output, number, objects)
+  local checkpoint = require "checkpoint"
+  local ok, saved = pcall(checkpoint.load, output, objects, { which = number })
+  if ok then return saved end
+  if type(saved) ~= "table" or not saved.message then error(saved, 0) end
+  local advice = "%s (checkpoint %d of an earlier run of '%s'; checkpoint.delete(\"%s\") begins anew)"
+  fail("task.resumable: " .. advice:format(saved.message, number, output, output), saved.code)
+end
+
+--- A training that goes on where an earlier run was stopped by a kill, a crash, a time limit or a cancel; to be called in `run`.
 -- `local state = task.resumable { net = net, opt = opt, sched = sched, loader = train, step = 0 }`: parts with a `state_dict` take what
 -- they had at the last `state:save()` of this output, and the random numbers go on too; other values, which must be plain, are fields of
 -- `state`, as saved. Fields that are set later are saved as well. `state.resumed` tells whether there was something to go on from.
 -- `state:save { metric, best, keep }` writes a checkpoint, whole or not at all (options as of `checkpoint.save`).
--- When `run` has returned its table the checkpoints are removed. A run with another input or other params begins anew.
+-- When `run` has returned its table, the checkpoints of the output are removed. A run with another input, other versions of the tables that
+-- were opened before this call, or other params begins anew; its first save removes what it found. Points of curves are not saved.
 function native.resumable(parts)
+  local objects, values = sort_parts(parts)
   local checkpoint, files = require "checkpoint", require "_checkpoint"
-  if type(parts) ~= "table" then fail "task.resumable: a table of parts is needed, as in { net = net, opt = opt, step = 0 }" end
   local info = native.info()
   local output = info.output
   if not output or output == "" then fail "task.resumable: this run has no output, which its checkpoints are named after" end
-  local run = { input = info.input, params = info.params }
-
-  local state, saved_parts = { resumed = false }, { [VALUES] = {}, [RUN] = run }
-  for name, part in pairs(parts) do
-    if type(name) ~= "string" then fail("task.resumable: parts need names, such as net or step; got " .. tostring(name)) end
-    if name == "save" or name == "resumed" then fail(("task.resumable: '%s' is a field of its own; take another name"):format(name)) end
-    state[name] = part
-    if type(part) == "table" and type(part.state_dict) == "function" then saved_parts[name] = part end
-  end
+  if not info.params then fail "task.resumable: it must be called in run, where the params are known" end
+  local run = plain { input = info.input, params = info.params, inputs = require("df").inputs() }
 
   files.delete_at_end(output)
   local found = checkpoint.load(output, {}, { random = false })          -- plain values only: whose it is
-  if found then
-    if same(found[RUN], run) then
-      local saved = checkpoint.load(output, saved_parts, { which = found.number })
-      for name, value in pairs(saved[VALUES]) do state[name] = value end
-      state.resumed = true
-      native.log("goes on from checkpoint %d of %s", saved.number, output)
-    else
-      native.warn("the checkpoints of %s are of a run with another input or other params; this one begins anew", output)
-    end
+  local is_foreign = found ~= nil and not same(found[RUN], run)
+  local resumed = found ~= nil and not is_foreign
+  if resumed then
+    values = load(output, found.number, objects)[VALUES]
+    native.log("goes on from checkpoint %d of %s", found.number, output)
+  elseif is_foreign then
+    native.warn("the checkpoints of %s are of a run with another input or other params; this one begins anew", output)
   end
 
+  local state = { resumed = resumed }
+  for name, part in pairs(objects) do state[name] = part end
+  for name, value in pairs(values) do state[name] = value end
+
   local function save(_, opts)
-    local values, o = {}, {}
+    local saved, o = { [VALUES] = {}, [RUN] = run }, {}
     for name, value in pairs(state) do
-      if not saved_parts[name] and name ~= "resumed" then values[name] = value end
+      if objects[name] then
+        saved[name] = value
+      elseif name ~= "resumed" then
+        saved[VALUES][name] = value
+      end
     end
-    saved_parts[VALUES] = values
     for name, value in pairs(opts or {}) do o[name] = value end
     if o.step == nil and math.type(state.step) == "integer" then o.step = state.step end
-    return checkpoint.save(output, saved_parts, o)
+    if is_foreign then files.delete(output) end
+    is_foreign = false
+    return checkpoint.save(output, saved, o)
   end
   return setmetatable(state, { __index = { save = save }, __name = "Resumable" })
 end

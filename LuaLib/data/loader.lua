@@ -147,9 +147,16 @@ function Loader:batches()
 end
 
 --- Where the loader is.
-function Loader:state_dict() return { epoch = self.epoch, position = self.position, seed = self.seed } end
---- Goes on where a state says.
+function Loader:state_dict()
+  return { epoch = self.epoch, position = self.position, seed = self.seed, rows = self.rows, batch_size = self.batch_size }
+end
+--- Goes on where a state says. Rows and batches must be as many as they were: with others the next batch is another one.
 function Loader:load_state_dict(state)
+  for _, name in ipairs { "rows", "batch_size" } do
+    if state[name] and state[name] ~= self[name] then
+      fail(("loader: the state is of a loader with %s = %d, this one has %d"):format(name, state[name], self[name]), "STATE_MISMATCH")
+    end
+  end
   self.epoch, self.position, self.seed = state.epoch, state.position, state.seed
   return self
 end

@@ -6,6 +6,7 @@ local norm = {}
 
 local function batchnorm(name)
   local class = module.define(name, {
+    fuses = { relu = true },
     build = function(self, c)
       module.count(name, "features", c.features)
       if c.affine then
@@ -16,11 +17,12 @@ local function batchnorm(name)
       self:add_buffer("running_var", tensor.ones(c.features))
       self:add_buffer("num_batches_tracked", tensor.zeros({}, { dtype = "i64" }))
     end,
-    forward = function(self, x)
+    forward = function(self, x, fused)
       if self.training then self.num_batches_tracked:add_(1) end
       return tensor.batch_norm(x, {
         weight = rawget(self, "weight"), bias = rawget(self, "bias"), running_mean = self.running_mean,
         running_var = self.running_var, training = self.training, momentum = self.config.momentum, eps = self.config.eps,
+        relu = fused == "relu",
       })
     end,
   })

@@ -136,6 +136,7 @@ public enum MemoryBudget {
   private static let used = Atomic<Int>(0)
   private static let limit = Atomic<Int>(Int.max)
   private static let peak = Atomic<Int>(0)
+  private static let reserve = Mutex<(@Sendable () -> Void)?>(nil)
 
   /// Bytes held now.
   public static var usedBytes: Int { used.load(ordering: .relaxed) }
@@ -146,9 +147,17 @@ public enum MemoryBudget {
   /// Sets the limit for the whole process.
   public static func setLimit(bytes: Int) { limit.store(max(0, bytes), ordering: .relaxed) }
 
+  /// `giveBack` frees what is only kept for reuse; it is called before memory is refused, by any thread.
+  public static func setReserve(_ giveBack: @escaping @Sendable () -> Void) { reserve.withLock { $0 = giveBack } }
+
   static func charge(_ bytes: Int) throws(Failure) {
-    let now = used.add(bytes, ordering: .relaxed).newValue
+    var now = used.add(bytes, ordering: .relaxed).newValue
     let most = limit.load(ordering: .relaxed)
+    if now > most, let giveBack = reserve.withLock({ $0 }) {
+      used.subtract(bytes, ordering: .relaxed)
+      giveBack()
+      now = used.add(bytes, ordering: .relaxed).newValue
+    }
     if now > most {
       used.subtract(bytes, ordering: .relaxed)
       throw Failure(

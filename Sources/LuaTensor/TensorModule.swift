@@ -221,15 +221,16 @@ package enum TensorFaces {
     },
     Fn(
       "batch_norm",
-      "fun(x: Tensor, opts: {weight?: Tensor, bias?: Tensor, running_mean?: Tensor, running_var?: Tensor, training?: boolean, momentum?: number, eps?: number}): Tensor",
-      "Each channel to mean 0 and variance 1, then weight x + bias."
+      "fun(x: Tensor, opts: {weight?: Tensor, bias?: Tensor, running_mean?: Tensor, running_var?: Tensor, training?: boolean, momentum?: number, eps?: number, relu?: boolean}): Tensor",
+      "Each channel to mean 0 and variance 1, then weight x + bias; with relu, the larger of that and 0."
     ) { call in
       let o = try call.options(2)
       return try call.push(
         Tensor.batchNorm(
           call.tensor(1), gamma: o.object("weight", as: Tensor.self), beta: o.object("bias", as: Tensor.self),
           runningMean: o.object("running_mean", as: Tensor.self), runningVariance: o.object("running_var", as: Tensor.self),
-          training: o.boolean("training") ?? false, momentum: o.number("momentum") ?? 0.1, epsilon: o.number("eps") ?? 1e-5))
+          training: o.boolean("training") ?? false, momentum: o.number("momentum") ?? 0.1, epsilon: o.number("eps") ?? 1e-5,
+          relu: o.boolean("relu") ?? false))
     },
     Fn(
       "layer_norm", "fun(x: Tensor, shape: integer[]|integer, opts?: {weight?: Tensor, bias?: Tensor, eps?: number}): Tensor",

@@ -4,7 +4,7 @@ import TensorKernels
 
 // Times of single layers, for Benchmarks/train/run, which runs PyTorch in the same run:
 //
-//   TensorBench conv BATCH IN SIZE OUT KERNEL STRIDE PAD SECONDS [winograd|direct|patches]
+//   TensorBench conv BATCH IN SIZE OUT KERNEL STRIDE PAD SECONDS [winograd|direct|implicit|patches]
 //
 // Prints one JSON object: seconds (median) of the result, of all gradients, and of those of weights and bias only.
 
@@ -34,7 +34,7 @@ func median(_ seconds: Double, _ body: () throws -> Void) rethrows -> Double {
 
 let arguments = CommandLine.arguments
 guard arguments.count >= 10, arguments[1] == "conv" else {
-  print("TensorBench conv BATCH IN SIZE OUT KERNEL STRIDE PAD SECONDS [winograd|direct|patches]")
+  print("TensorBench conv BATCH IN SIZE OUT KERNEL STRIDE PAD SECONDS [winograd|direct|implicit|patches]")
   exit(2)
 }
 let values = arguments[2...9].map { Double($0) ?? 0 }

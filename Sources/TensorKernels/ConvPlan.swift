@@ -19,7 +19,7 @@ extension ConvShape {
     let chosen = weightGradientAlgorithm(type)
     return chosen == .patches && type == .f32 && fitsImplicit ? .implicit : chosen
   }
-  /// One number of each pixel (1x1) is better laid out than sorted. The padded image is in memory, so padding must not be most of it.
+  /// One number of each pixel (1x1) is better laid out than sorted. The padded image is in memory, so padding is bounded by the image's size.
   package var fitsImplicit: Bool {
     groups == 1 && inChannels > 0 && kernelH * kernelW > 1 && outWidth >= 8 && outHeight > 0 && padH <= height + 16
       && padW <= width + 16

@@ -48,12 +48,13 @@ struct ImplicitConv {
     relu: Bool
   ) throws(Failure) {
     guard s.batch > 0, s.outChannels > 0 else { return }
-    // Rows that read all weights once: at least 16 vectors of pixels, so that the weights' way to the core does not count.
-    let rowsPerGroup = min(s.outHeight, max(1, 16 / vectors))
-    let groups = (s.outHeight + rowsPerGroup - 1) / rowsPerGroup
-    // Small batches are split by rows as well, so that all cores are busy; by shape only.
+    // So many vectors read all weights once that the weights' way to the core does not count, and their inputs stay near.
+    let vectorsPerGroup = 16
+    let all = s.outHeight * vectors
+    let groups = (all + vectorsPerGroup - 1) / vectorsPerGroup
+    // Small batches are split as well, so that all cores are busy; by shape only.
     let parts = min(groups, max(1, 8 / s.batch))
-    let groupsPerPart = (groups + parts - 1) / parts
+    let vectorsPerPart = (groups + parts - 1) / parts * vectorsPerGroup
     let offsets = self.offsets
     let scratch = try Scratch(bytes: s.inChannels * planeFloats * 4, blocks: s.batch * parts)
     nonisolated(unsafe) let (x, packed, bias, y) = (x, packed, bias, y)
@@ -64,18 +65,17 @@ struct ImplicitConv {
           guard let offsets = offsets.baseAddress else { return }
           for unit in units {
             let (n, part) = (unit / parts, unit % parts)
-            let rows =
-              min(
-                s.outHeight, part * groupsPerPart * rowsPerGroup)..<min(s.outHeight, (part + 1) * groupsPerPart * rowsPerGroup)
-            if rows.isEmpty { continue }
-            sort(x + n * s.inChannels * s.height * s.width, image, for: rows)
+            let range = min(all, part * vectorsPerPart)..<min(all, (part + 1) * vectorsPerPart)
+            if range.isEmpty { continue }
+            sort(
+              x + n * s.inChannels * s.height * s.width, image,
+              for: range.lowerBound / vectors...(range.upperBound - 1) / vectors)
             let target = y + n * s.outChannels * s.outPixels
-            for first in stride(from: rows.lowerBound, to: rows.upperBound, by: rowsPerGroup) {
-              let group = first..<min(rows.upperBound, first + rowsPerGroup)
+            for first in stride(from: range.lowerBound, to: range.upperBound, by: vectorsPerGroup) {
+              let group = first..<min(range.upperBound, first + vectorsPerGroup)
               for panel in 0..<panels {
                 multiply(
-                  UnsafePointer(image), offsets, packed + panel * s.patch * ImplicitConv.panel, panel, group, bias, target, relu
-                )
+                  UnsafePointer(image), offsets, packed + panel * s.patch * ImplicitConv.panel, panel, group, bias, target, relu)
               }
             }
           }
@@ -101,8 +101,8 @@ struct ImplicitConv {
   }
 
   /// The rows of `x` that result rows `rows` need, padded and sorted.
-  private func sort(_ x: UnsafePointer<Float>, _ image: UnsafeMutablePointer<Float>, for rows: Range<Int>) {
-    let last = (rows.upperBound - 1) * s.strideH + (s.kernelH - 1) * s.dilationH
+  private func sort(_ x: UnsafePointer<Float>, _ image: UnsafeMutablePointer<Float>, for rows: ClosedRange<Int>) {
+    let last = rows.upperBound * s.strideH + (s.kernelH - 1) * s.dilationH
     for c in 0..<s.inChannels {
       for row in rows.lowerBound * s.strideH...last {
         let target = image + c * planeFloats + row * rowFloats
@@ -130,23 +130,22 @@ struct ImplicitConv {
     }
   }
 
-  /// Six output channels of some rows, two vectors of pixels at a time.
+  /// Six output channels of some vectors of pixels (counted row by row), two at a time.
   @inline(never)
   private func multiply(
     _ image: UnsafePointer<Float>, _ offsets: UnsafePointer<Int>, _ weights: UnsafePointer<Float>, _ panel: Int,
-    _ rows: Range<Int>, _ bias: UnsafePointer<Float>?, _ y: UnsafeMutablePointer<Float>, _ relu: Bool
+    _ group: Range<Int>, _ bias: UnsafePointer<Float>?, _ y: UnsafeMutablePointer<Float>, _ relu: Bool
   ) {
     let patch = s.patch
     let firstChannel = panel * ImplicitConv.panel
     let channels = min(ImplicitConv.panel, s.outChannels - firstChannel)
     let (pixels, outWidth, vectors) = (s.outPixels, s.outWidth, vectors)
     let rowStep = s.strideH * rowFloats
-    let all = rows.count * vectors
-    var vector = 0
-    while vector < all {
-      let other = min(vector + 1, all - 1)
-      let (row, column) = (rows.lowerBound + vector / vectors, start(vector % vectors))
-      let (row2, column2) = (rows.lowerBound + other / vectors, start(other % vectors))
+    var vector = group.lowerBound
+    while vector < group.upperBound {
+      let other = min(vector + 1, group.upperBound - 1)
+      let (row, column) = (vector / vectors, start(vector % vectors))
+      let (row2, column2) = (other / vectors, start(other % vectors))
       let (p, q) = (image + row &* rowStep + column, image + row2 &* rowStep + column2)
       var sums = Sums16()
       var a = weights

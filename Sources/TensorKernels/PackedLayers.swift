@@ -35,6 +35,8 @@ package final class PackedConv: Sendable {
     } else {
       self.bias = nil
     }
+    // A transformation that was stopped has left a part of the weights out.
+    try Cancellation.check()
   }
 
   /// Whether `s` is computed the way these weights lie.

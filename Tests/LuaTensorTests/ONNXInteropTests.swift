@@ -23,6 +23,13 @@ struct ONNXInteropTests {
         return net, { 1, 1, 32, 32 }, function(out) return nn.cross_entropy(out, y) end
         """),
     Network(
+      description: "ResNet-18 in full width",
+      source: """
+        local net = require "resnet18" { width = 64, channels = 3 }
+        local y = tensor.randint(0, 9, 16)
+        return net, { 1, 3, 32, 32 }, function(out) return nn.cross_entropy(out, y) end
+        """),
+    Network(
       description: "U-Net",
       source: """
         local net = require "unet" { width = 6, channels = 1, classes = 2 }

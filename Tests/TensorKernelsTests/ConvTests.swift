@@ -202,6 +202,37 @@ private func shape(_ batch: Int, _ inChannels: Int, _ h: Int, _ w: Int, _ outCha
     }
   }
 
+  /// Weights that are packed once give the bits of the plain call, for another batch too.
+  @Test func packedWeightsChangeNothing() throws {
+    var seen: Set<ConvAlgorithm> = []
+    for (k, s) in [
+      shape(2, 9, 20, 21, 10, pad: 1), shape(2, 1, 20, 20, 9, pad: 1), shape(2, 5, 9, 9, 7, pad: 0, kernel: 1),
+      shape(2, 6, 5, 5, 7, pad: 1, kernel: 5), shape(2, 3, 30, 41, 13, pad: 3, kernel: 7),
+      ConvShape(
+        batch: 2, inChannels: 10, height: 19, width: 40, outChannels: 8, kernelH: 3, kernelW: 3, stride: (2, 2),
+        padding: (1, 1)),
+    ].enumerated() {
+      seen.insert(s.algorithm(.f32))
+      let example = Case(s, seed: UInt64(k))
+      let (w, bias) = (Numbers(example.w), Numbers(example.bias))
+      let packed = try PackedConv(s, w: w.raw, bias: bias.raw)
+      for batch in [2, 1, 11] {
+        var other = s
+        other.batch = batch
+        let sample = Case(other, seed: UInt64(k + 7))
+        let (x, plain, found) = (Numbers(sample.x), Numbers(sample.dy), Numbers(sample.dy))
+        try #require(packed.fits(other))
+        for relu in [false, true] {
+          try Kernels.conv2d(.f32, other, x: x.raw, w: w.raw, bias: bias.raw, y: plain.raw, relu: relu)
+          try packed(other, x: x.raw, y: found.raw, relu ? .relu : .none)
+          let isSame = plain.array.map(\.bitPattern) == found.array.map(\.bitPattern)
+          #expect(isSame, "\(other)")
+        }
+      }
+    }
+    #expect(seen == Set(ConvAlgorithm.allCases))
+  }
+
   @Test func theShapeChooses() {
     #expect(shape(64, 1, 28, 28, 32, pad: 0).algorithm(.f32) == .direct)
     #expect(shape(64, 32, 26, 26, 64, pad: 0).algorithm(.f32) == .winograd)

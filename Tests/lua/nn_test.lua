@@ -51,6 +51,29 @@ test.case("relu fused into conv2d and linear gives the same numbers and gradient
   end
 end)
 
+test.case("relu fused into a batch norm gives the same bits", function()
+  for _, dtype in ipairs { "f32", "f64" } do
+    for _, shape in ipairs { { 5, 3, 7, 6 }, { 9, 3 }, { 2, 3, 1 } } do
+      local function run(fuses, trains)
+        tensor.manual_seed(4)
+        local norm = #shape == 4 and nn.batchnorm2d(3) or nn.batchnorm1d(3)
+        norm.weight, norm.bias = norm.weight:detach(), norm.bias:detach()
+        for i = 1, 3 do norm.weight[i], norm.bias[i] = i - 1.5, 0.3 * i end
+        local net = nn.sequential { norm, nn.relu() }:to(dtype)
+        if not trains then net:eval() end
+        local x = tensor.randn(shape, { dtype = dtype }):requires_grad_(true)
+        local slopes = tensor.randn(shape, { dtype = dtype })
+        local y = fuses and net(x) or norm(x):relu();
+        (y * slopes):sum():backward()
+        local all = { y = y:detach(), dx = x.grad, dw = norm.weight.grad, db = norm.bias.grad, mean = norm.running_mean }
+        test.truthy(y:min():item() == 0 and y:max():item() > 0)
+        return tensor.to_safetensors(all)
+      end
+      for _, trains in ipairs { true, false } do test.truthy(run(true, trains) == run(false, trains), dtype .. " " .. #shape) end
+    end
+  end
+end)
+
 test.case("first weights are those of PyTorch's defaults", function()
   tensor.manual_seed(1)
   local layer = nn.linear(400, 300)

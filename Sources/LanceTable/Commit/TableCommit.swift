@@ -77,7 +77,8 @@ struct TableCommit {
         }
         if let grave = newest?.manifest.version, grave > begunAfter {
           throw Failure(
-            .versionConflict, "table '\(location.name)' was made and deleted (version \(grave)) while the \(intent.name) was written")
+            .versionConflict,
+            "table '\(location.name)' was made and deleted (version \(grave)) while the \(intent.name) was written")
         }
         newest = newest?.successor
       }
@@ -140,6 +141,10 @@ struct TableCommit {
     }
     switch result {
     case .written:
+      if isWithoutFiles(manifest, at: manifestPath) {
+        try? location.store.delete(manifestPath)
+        throw Failure(.versionConflict, "table '\(location.name)' was deleted while version \(manifest.version) was committed")
+      }
       // Readers list the folder; the hint only saves others a few requests, so its failure is no failure.
       let hint = Array("{\"version\":\(manifest.version)}".utf8)
       try? location.store.put(location.path("\(TableLocation.versions)/latest_version_hint.json"), hint)
@@ -148,6 +153,17 @@ struct TableCommit {
       try? location.store.delete(transactionPath)
       return nil
     }
+  }
+
+  /// True when the folder was certainly moved away, with the files of `manifest`, right before the manifest was put: it stands in a new
+  /// folder then. What moves the folder later takes the manifest along.
+  private func isWithoutFiles(_ manifest: PBManifest, at path: String) -> Bool {
+    guard location.store.movesAtOnce, let file = manifest.fragments.last?.files.last else { return false }
+    // The version is there: where one cannot look, it is not taken back.
+    do throws(Failure) {
+      guard try location.store.head(location.following(manifest).path(of: file)) == nil else { return false }
+      return try location.store.head(path) != nil
+    } catch { return false }
   }
 
   /// Of an operation that was asked for on version `wanted` only.

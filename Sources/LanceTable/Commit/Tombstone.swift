@@ -12,7 +12,7 @@ enum Tombstone {
   static let key = "moonlake.deleted"
 }
 
-/// Ends the table, whatever others did.
+/// Ends the table, whatever others did to it; not another one that was made in its place.
 struct DropIntent: CommitIntent {
   let name = "deletion"
 
@@ -53,7 +53,7 @@ extension TableLocation {
   }
 
   /// Commits the version that ends the table. Its files stay.
-  /// - Throws: `DATASET_NOT_FOUND`; `CORRUPT_DATA` and `UNSUPPORTED` when the newest version cannot be built on, by anybody.
+  /// - Throws: `DATASET_NOT_FOUND`; `VERSION_CONFLICT` when another deletion was faster; `CORRUPT_DATA` and `UNSUPPORTED` when the newest version cannot be built on, by anybody.
   package func drop() throws(Failure) {
     guard let latest = living(try VersionListing(self)) else {
       throw Failure(.datasetNotFound, "there is no table at '\(folder)' in \(store.name)")

@@ -6,11 +6,19 @@ extension Tensor {
   /// Normalizes each channel of x (N,C) or (N,C,...) to mean 0 and variance 1, then gamma x + beta.
   ///
   /// With `training` the batch's statistics are used, and `runningMean` and `runningVariance` (C) move towards them by
-  /// `momentum` (variance unbiased); otherwise the running ones are used.
+  /// `momentum` (variance unbiased); otherwise the running ones are used. `relu`: max(y, 0) of it, in the same pass and with the bits
+  /// of the two one after the other.
   package static func batchNorm(
     _ x: Tensor, gamma: Tensor?, beta: Tensor?, runningMean: Tensor?, runningVariance: Tensor?, training: Bool,
-    momentum: Double = 0.1, epsilon: Double = 1e-5
+    momentum: Double = 0.1, epsilon: Double = 1e-5, relu: Bool = false
   ) throws(Failure) -> Tensor {
+    // With the running statistics it is one of a graph's ops, which are joined there.
+    if relu, !training {
+      return try batchNorm(
+        x, gamma: gamma, beta: beta, runningMean: runningMean, runningVariance: runningVariance, training: false,
+        momentum: momentum, epsilon: epsilon
+      ).unary(.relu)
+    }
     try x.needFloat("batch_norm")
     guard x.rank >= 2 else {
       throw Failure(.shapeMismatch, "batch_norm: input \(Shape.text(x.shape)) must be (batch, channels, ...)")
@@ -44,8 +52,9 @@ extension Tensor {
       inverse.fill(from: try runningVariance.detached().add(epsilon).unary(.rsqrt))
     }
     Kernels.batchNorm(
-      type, batch: batch, channels: channels, spatial: spatial, training: training, epsilon: epsilon, x: source.pointer,
-      gamma: scale?.pointer, beta: shift?.pointer, mean: mean.pointer, variance: variance.pointer, inverse: inverse.pointer,
+      type, batch: batch, channels: channels, spatial: spatial, training: training, epsilon: epsilon, relu: relu,
+      x: source.pointer, gamma: scale?.pointer, beta: shift?.pointer, mean: mean.pointer, variance: variance.pointer,
+      inverse: inverse.pointer,
       y: out.pointer)
     if training {
       let n = Double(batch * spatial)
@@ -59,15 +68,17 @@ extension Tensor {
     let one = if let gamma { gamma } else { try full([channels], 1, type) }
     let zero = if let beta { beta } else { try zeros([channels], type) }
     if !training { out.traced(.batchNorm(epsilon: epsilon), [x, runningMean, runningVariance, one, zero]) }
-    return out.recorded("batch_norm", [x, one, zero], saving: [source, try one.detached().contiguous(), mean, inverse]) {
+    return out.recorded(
+      "batch_norm", [x, one, zero],
+      saving: [source, try one.detached().contiguous(), try zero.detached().contiguous(), mean, inverse]
+    ) {
       (g, saved, needs) throws(Failure) in
       let (dy, dx) = (try g.contiguous(), try empty(g.shape, type, op: "batch_norm"))
       let (dgamma, dbeta) = (try empty([channels], type, op: "batch_norm"), try empty([channels], type, op: "batch_norm"))
       Kernels.batchNormBackward(
-        type, batch: batch, channels: channels, spatial: spatial, training: training, x: saved[0].pointer,
-        gamma: saved[1].pointer,
-        mean: saved[2].pointer, inverse: saved[3].pointer, dy: dy.pointer, dx: dx.pointer, dgamma: dgamma.pointer,
-        dbeta: dbeta.pointer)
+        type, batch: batch, channels: channels, spatial: spatial, training: training, relu: relu,
+        x: saved[0].pointer, gamma: saved[1].pointer, beta: saved[2].pointer, mean: saved[3].pointer,
+        inverse: saved[4].pointer, dy: dy.pointer, dx: dx.pointer, dgamma: dgamma.pointer, dbeta: dbeta.pointer)
       return [needs[0] ? dx : nil, needs[1] ? dgamma : nil, needs[2] ? dbeta : nil]
     }
   }

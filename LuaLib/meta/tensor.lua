@@ -872,9 +872,9 @@ function M.avg_pool2d(x, opts) end
 ---@return Tensor
 function M.adaptive_avg_pool2d(x, opts) end
 
---- Each channel to mean 0 and variance 1, then weight x + bias.
+--- Each channel to mean 0 and variance 1, then weight x + bias; with relu, the larger of that and 0.
 ---@param x Tensor
----@param opts {weight?: Tensor, bias?: Tensor, running_mean?: Tensor, running_var?: Tensor, training?: boolean, momentum?: number, eps?: number}
+---@param opts {weight?: Tensor, bias?: Tensor, running_mean?: Tensor, running_var?: Tensor, training?: boolean, momentum?: number, eps?: number, relu?: boolean}
 ---@return Tensor
 function M.batch_norm(x, opts) end
 

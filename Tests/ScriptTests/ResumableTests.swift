@@ -34,59 +34,65 @@ import Testing
     end
     """
 
-  func checkpoints(_ bench: ScriptBench) -> Int {
+  /// Each run sets the process's random numbers at its start, as other suites do.
+  private func run(_ bench: ScriptBench, _ text: String, params: JSONObject) throws -> JSONValue {
+    try RandomNumbers.alone { try bench.run(text, params: params) }
+  }
+  private func failure(_ bench: ScriptBench, _ text: String, params: JSONObject) throws -> Failure {
+    try RandomNumbers.alone { try bench.failure(text, params: params) }
+  }
+
+  private func checkpoints(_ bench: ScriptBench) -> Int {
     (try? FileManager.default.contentsOfDirectory(atPath: bench.root + "/lake/checkpoints/out"))?.count ?? 0
   }
 
   @Test func goesOnAfterAFailureAndEndsWithoutCheckpoints() throws {
-    try RandomNumbers.alone {
-      let bench = try ScriptBench()
-      let whole = try bench.run(ResumableTests.script, params: ["upto": 6])
-      #expect(whole["from"] == 0 && whole["resumed"] == false && checkpoints(bench) == 0)
-      // In the middle of the second epoch.
-      let broken = ResumableTests.script.replacingOccurrences(of: "p.fails", with: "4")
-      #expect(try bench.failure(broken, params: ["upto": 6]).message.contains("the power is gone"))
-      #expect(checkpoints(bench) == 2)
-      let rest = try bench.run(ResumableTests.script, params: ["upto": 6])
-      #expect(rest["from"] == 4 && rest["resumed"] == true && rest["step"] == 6)
-      #expect(rest["losses"] == whole["losses"] && rest["weights"] == whole["weights"])
-      #expect(checkpoints(bench) == 0)
-      #expect(try bench.run(ResumableTests.script, params: ["upto": 6])["from"] == 0)
-    }
+    let bench = try ScriptBench()
+    let whole = try run(bench, ResumableTests.script, params: ["upto": 6])
+    #expect(whole["from"] == 0 && whole["resumed"] == false && checkpoints(bench) == 0)
+    // In the middle of the second epoch.
+    let broken = ResumableTests.script.replacingOccurrences(of: "p.fails", with: "4")
+    #expect(try failure(bench, broken, params: ["upto": 6]).message.contains("the power is gone"))
+    #expect(checkpoints(bench) == 2)
+    let rest = try run(bench, ResumableTests.script, params: ["upto": 6])
+    #expect(rest["from"] == 4 && rest["resumed"] == true && rest["step"] == 6)
+    #expect(rest["losses"] == whole["losses"] && rest["weights"] == whole["weights"])
+    #expect(checkpoints(bench) == 0)
+    #expect(try run(bench, ResumableTests.script, params: ["upto": 6])["from"] == 0)
   }
 
   @Test func anotherRunBeginsAnew() throws {
     let bench = try ScriptBench()
-    #expect(try bench.failure(ResumableTests.script, params: ["upto": 6, "fails": 2]).message.contains("the power is gone"))
-    let other = try bench.run(ResumableTests.script, params: ["upto": 3])
+    #expect(try failure(bench, ResumableTests.script, params: ["upto": 6, "fails": 2]).message.contains("the power is gone"))
+    let other = try run(bench, ResumableTests.script, params: ["upto": 3])
     #expect(other["from"] == 0 && other["resumed"] == false && other["step"] == 3)
   }
 
   /// What the other run left is gone with the first save: its best is not this one's.
   @Test func theFirstSaveRemovesWhatIsOfAnotherRun() throws {
     let bench = try ScriptBench()
-    #expect(try bench.failure(ResumableTests.script, params: ["upto": 9, "fails": 2]).message.contains("the power is gone"))
+    #expect(try failure(bench, ResumableTests.script, params: ["upto": 9, "fails": 2]).message.contains("the power is gone"))
     #expect(checkpoints(bench) == 2)
-    #expect(try bench.failure(ResumableTests.script, params: ["upto": 9, "fails": 1]).message.contains("the power is gone"))
+    #expect(try failure(bench, ResumableTests.script, params: ["upto": 9, "fails": 1]).message.contains("the power is gone"))
     #expect(checkpoints(bench) == 1)
   }
 
   @Test func nullsInParamsAreParams() throws {
     let bench = try ScriptBench()
     let params: JSONObject = ["upto": 2, "fails": 1, "note": .object(["a": .null, "b": .array([.null, 1])])]
-    #expect(try bench.failure(ResumableTests.script, params: params).message.contains("the power is gone"))
+    #expect(try failure(bench, ResumableTests.script, params: params).message.contains("the power is gone"))
     let broken = ResumableTests.script.replacingOccurrences(of: "p.fails", with: "7")
-    #expect(try bench.run(broken, params: params)["from"] == 1)
+    #expect(try run(bench, broken, params: params)["from"] == 1)
   }
 
   @Test func otherPartsAreAnErrorThatNamesTheWayOut() throws {
     let bench = try ScriptBench()
-    #expect(try bench.failure(ResumableTests.script, params: ["upto": 6, "fails": 2]).message.contains("the power is gone"))
+    #expect(try failure(bench, ResumableTests.script, params: ["upto": 6, "fails": 2]).message.contains("the power is gone"))
     for (from, to) in [("nn.linear(6, 3)", "nn.linear(6, 4)"), ("p.rows or 20", "p.rows or 30")] {
       let edited = ResumableTests.script.replacingOccurrences(of: from, with: to)
-      let failure = try bench.failure(edited, params: ["upto": 6, "fails": 2])
-      #expect(failure.code == Failure.Code("STATE_MISMATCH"), "\(failure)")
-      #expect(failure.message.contains("checkpoint.delete(\"out\") begins anew"), "\(failure.message)")
+      let refusal = try failure(bench, edited, params: ["upto": 6, "fails": 2])
+      #expect(refusal.code == Failure.Code("STATE_MISMATCH"), "\(refusal)")
+      #expect(refusal.message.contains("checkpoint.delete(\"out\") begins anew"), "\(refusal.message)")
     }
     #expect(checkpoints(bench) == 2)
   }
@@ -95,9 +101,9 @@ import Testing
   @Test func aResultThatIsNoneKeepsThem() throws {
     let bench = try ScriptBench()
     let broken = ResumableTests.script.replacingOccurrences(of: "return {", with: "if p.upto == 2 then return 7 end return {")
-    #expect(try bench.failure(broken, params: ["upto": 2]).code == .invalidResult)
+    #expect(try failure(bench, broken, params: ["upto": 2]).code == .invalidResult)
     #expect(checkpoints(bench) == 2)
-    #expect(try bench.run(ResumableTests.script, params: ["upto": 2])["from"] == 2)
+    #expect(try run(bench, ResumableTests.script, params: ["upto": 2])["from"] == 2)
   }
 
   @Test(arguments: [
@@ -106,7 +112,7 @@ import Testing
     ("return {} end task.resumable {} do", "it must be called in run"),
   ])
   func misuse(_ call: String, _ message: String) throws {
-    let failure = try ScriptBench().failure("local task = require 'task' function run() \(call) return {} end")
-    #expect(failure.message.contains(message), "\(failure.message)")
+    let refusal = try ScriptBench().failure("local task = require 'task' function run() \(call) return {} end")
+    #expect(refusal.message.contains(message), "\(refusal.message)")
   }
 }

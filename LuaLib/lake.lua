@@ -18,7 +18,7 @@ local function lineage(extra)
   local task = require "task"
   local out = {}
   for key, value in pairs(task.info()) do out[key] = value end
-  out.params = nil                                     -- the model's hyperparameters say what was kept of them
+  out.params, out.threads = nil, nil                   -- the model's hyperparameters say what was kept of them; bits are the same
   out.inputs = df.inputs()
   out.engine = "moonlake"
   for key, value in pairs(extra or {}) do out[key] = value end

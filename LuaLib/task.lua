@@ -75,6 +75,7 @@ function native.resumable(parts)
   local output = info.output
   if not output or output == "" then fail "task.resumable: this run has no output, which its checkpoints are named after" end
   if not info.params then fail "task.resumable: it must be called in run, where the params are known" end
+  if info.params then info.params.threads = nil end                      -- the bits do not depend on it
   local run = plain { input = info.input, params = info.params, inputs = require("df").inputs() }
 
   files.delete_at_end(output)

@@ -31,7 +31,7 @@ function M.ready(service) end
 ---@return boolean
 function M.cancelled() end
 
---- The task: id, name, attempt, started_at (RFC 3339), script, script_sha256, input, output, params.
+--- The task: id, name, attempt, started_at (RFC 3339), script, script_sha256, input, output, params, threads.
 ---@return table
 function M.info() end
 

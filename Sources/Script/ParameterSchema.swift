@@ -3,7 +3,7 @@ package import Core
 /// The `params` table of a script: `{ epochs = { type = "integer", default = 10, min = 1, help = "..." } }`.
 ///
 /// It is checked before `run` is called, so that a misspelt or mistyped parameter costs nothing. A script without a
-/// schema takes any parameters.
+/// schema takes any parameters. Every script takes `threads`, how many threads its kernels use at most: the results do not depend on it.
 package struct ParameterSchema: Sendable {
   package struct Parameter: Sendable {
     let name: String
@@ -51,6 +51,7 @@ package struct ParameterSchema: Sendable {
   /// - Throws: `INVALID_PARAMS` naming the parameter and what is right.
   package func apply(to given: JSONObject) throws(Failure) -> JSONObject {
     var result = JSONObject()
+    let parameters = self.parameters.contains { $0.name == "threads" } ? self.parameters : self.parameters + [.threads]
     let known = parameters.map(\.name)
     for (name, _) in given where !known.contains(name) {
       throw Failure(
@@ -76,6 +77,9 @@ package struct ParameterSchema: Sendable {
 }
 
 extension ParameterSchema.Parameter {
+  static let threads = ParameterSchema.Parameter(
+    name: "threads", type: "integer", fallback: nil, minimum: 1, maximum: 64, choices: nil, isRequired: false)
+
   /// `value`, an integral number turned into an integer where one is wanted.
   func checked(_ value: JSONValue, _ fail: (String) -> Failure) throws(Failure) -> JSONValue {
     var value = value

@@ -22,6 +22,7 @@ package final class ScriptEnvironment {
     configuration.libraryRoot = job.luaLib
     configuration.scriptRoot = job.scriptRoot
     configuration.print = print ?? { events.log(level: .info, message: $0) }
+    if let threads = job.threads { Parallel.setThreads(threads) }
     if let open = job.openLake { lake = try open() } else { lake = try DataLake(root: job.lake, shownAs: job.lakeShownAs) }
     context = TaskContext(id: job.task, name: job.name, attempt: job.attempt, events: events)
     checkpoints = CheckpointPlace(lake)

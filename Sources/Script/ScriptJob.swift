@@ -26,6 +26,8 @@ package struct ScriptJob: Sendable {
   /// Held by the process (`RLIMIT_CPU`) and by the supervisor, not by the runner.
   package var cpuLimitSeconds: Double?
   package var memoryLimitBytes: Int?
+  /// The most threads that kernels use; nil: as the process has it. The parameter `threads` may ask for fewer.
+  package var threads: Int?
 
   package init(script: String, scriptRoot: String, lake: String, luaLib: String) {
     self.script = script

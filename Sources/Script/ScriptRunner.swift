@@ -39,7 +39,12 @@ package struct ScriptRunner {
       return try state.watched(timeLimitSeconds: job.wallLimitSeconds) { () throws(Failure) -> JSONValue in
         let (run, schema) = try entry(state, text)
         let params = try schema?.apply(to: job.params) ?? job.params
+        let most = Parallel.threads
+        let threads = (params["threads"]?.intValue).map { min(most, Int(clamping: max(1, $0))) } ?? most
+        Parallel.setThreads(threads)
+        defer { Parallel.setThreads(most) }
         environment.context.facts["params"] = .object(params)
+        environment.context.facts["threads"] = .int(Int64(threads))
         let result = try state.run(
           run, results: 1,
           arguments: { call in

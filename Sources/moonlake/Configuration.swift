@@ -17,6 +17,8 @@ struct Configuration: Sendable {
   var webPath: String?
   var luaLibPath: String?
   var slots = 1
+  /// Of one task's kernels; nil: the machine's cores, shared out among the slots.
+  var threads: Int?
   var wallLimitSeconds: Double?
   var cpuLimitSeconds: Double?
   var memoryLimitBytes: Int? = 4 << 30
@@ -81,6 +83,9 @@ struct Configuration: Sendable {
         for (key, node) in try reader.mapping(keys, "tasks") {
           switch key {
           case "slots": slots = Int(try reader.number(node, "tasks.slots", 1...64))
+          case "threads":
+            threads =
+              try reader.string(node, "tasks.threads") == "auto" ? nil : Int(try reader.number(node, "tasks.threads", 1...64))
           case "wall_limit": wallLimitSeconds = try reader.seconds(node, "tasks.wall_limit")
           case "cpu_limit": cpuLimitSeconds = try reader.seconds(node, "tasks.cpu_limit")
           case "memory_limit": memoryLimitBytes = try reader.bytes(node, "tasks.memory_limit")
@@ -89,7 +94,8 @@ struct Configuration: Sendable {
           default:
             throw reader.unknown(
               "tasks." + key, node,
-              ["slots", "wall_limit", "cpu_limit", "memory_limit", "log_limit", "cancel_grace"].map { "tasks." + $0 })
+              ["slots", "threads", "wall_limit", "cpu_limit", "memory_limit", "log_limit", "cancel_grace"].map { "tasks." + $0 }
+            )
           }
         }
       case "http":

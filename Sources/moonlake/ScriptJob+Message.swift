@@ -56,6 +56,7 @@ extension Configuration {
     job.wallLimitSeconds = wallLimitSeconds
     job.cpuLimitSeconds = cpuLimitSeconds
     job.memoryLimitBytes = memoryLimitBytes
+    job.threads = threads
     return job
   }
 

@@ -152,6 +152,23 @@ final class ScriptBench {
     }
   }
 
+  /// Every script takes `threads`; more than the process has are not to be had.
+  @Test func threadsOfKernels() throws {
+    let bench = try ScriptBench()
+    let script =
+      "local task = require 'task' local M = { params = { n = { type = 'integer' } } } "
+      + "function M.run(_, _, p) return { threads = task.info().threads, given = p.threads } end return M"
+    #expect(try bench.run(script, params: ["threads": 1]) == ["threads": 1, "given": 1])
+    let most = try bench.run(script, params: ["threads": 64])["threads"]?.intValue
+    #expect((1...64).contains(try #require(most)))
+    for (value, message) in [(JSONValue.int(0), "must be at least 1"), (.string("two"), "must be an integer")] {
+      #expect(try bench.failure(script, params: ["threads": value]).message.contains("parameter 'threads' \(message)"))
+    }
+    let own = script.replacingOccurrences(
+      of: "n = { type = 'integer' }", with: "threads = { type = 'string', default = 'all' }")
+    #expect(try bench.run(own)["given"] == "all")
+  }
+
   @Test func resultTooLarge() throws {
     let failure = try ScriptBench().failure("function run() return { ('x'):rep(20 << 20) } end")
     #expect(failure.code.rawValue == "RESULT_TOO_LARGE")

@@ -87,6 +87,10 @@ extension Configuration {
       options.places.storage = .object(bucket.json)
       options.environment = bucket.environment
     }
+    // MOONLAKE_THREADS of the server's own environment is handed on where the configuration leaves it open.
+    if threads != nil || getenv("MOONLAKE_THREADS") == nil {
+      options.environment["MOONLAKE_THREADS"] = String(threads ?? max(1, Parallel.threads / slots))
+    }
     options.graceSeconds = cancelGraceSeconds
     options.logLimitBytes = logLimitBytes
     return options

@@ -134,6 +134,7 @@ package final class CompiledGraph: @unchecked Sendable {
           m: m, n: n, k: k, x: pointer(step.inputs[0]), w: weight.pointer, bias: bias?.pointer, y: y, relu: relu)
       case .maxPool(let shape): Kernels.maxPool(.f32, shape, x: pointer(step.inputs[0]), y: y, positions: nil)
       case .averagePool(let shape): Kernels.averagePool(.f32, shape, x: pointer(step.inputs[0]), y: y)
+      case .chain(let chain): chain(step.inputs.map(pointer), y: y)
       case .binary(let op, let loop, let relu):
         Kernels.binary(op, .f32, loop, out: y, a: pointer(step.inputs[0]), b: pointer(step.inputs[1]))
         if let relu { Kernels.unary(.relu, .f32, relu, out: y, a: y) }

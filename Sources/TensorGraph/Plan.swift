@@ -18,6 +18,8 @@ struct Plan {
     case linear(weight: Tensor, bias: Tensor?, m: Int, n: Int, k: Int, relu: Bool)
     case maxPool(PoolShape)
     case averagePool(PoolShape)
+    /// Several ops element by element in one pass.
+    case chain(Chain)
     /// a op b, then relu over the second loop if there is one.
     case binary(BinaryOp, StridedLoop, relu: StridedLoop?)
     case unary(UnaryOp, StridedLoop)
@@ -55,9 +57,9 @@ struct Plan {
 
 /// Turns a graph into a `Plan` for one shape of input.
 struct Planner {
-  private let graph: Graph
+  let graph: Graph
   private let packed: PackedWeights
-  private var shapes: [(shape: [Int], dtype: DType)?]
+  private(set) var shapes: [(shape: [Int], dtype: DType)?]
   /// The value whose memory a value lies in: itself, or what it is another shape of.
   private var root: [Graph.Value]
   private var lastUse: [Int]
@@ -128,7 +130,7 @@ struct Planner {
       let relu = next(i) { $0 == .unary(.relu) }
       let isTwoByTwo: (GraphOp) -> Bool = { $0 == .maxPool2d(kernel: [2, 2], stride: [2, 2], padding: [0, 0]) }
       let pool = relu == nil ? nil : next(i + 1, isTwoByTwo)
-      let taken = try step(i, node, relu, pool)
+      let taken = try step(i, node, relu, pool, uses: uses)
       for k in i..<i + taken { release(k, graph.nodes[k].inputs) }
       i += taken
     }
@@ -140,12 +142,26 @@ struct Planner {
   }
 
   /// The step of node `i`; how many nodes it did.
-  private mutating func step(_ i: Int, _ node: Graph.Node, _ relu: Graph.Node?, _ pool: Graph.Node?) throws(Failure) -> Int {
-    let inputs = try node.inputs.map { (value) throws(Failure) in try operand(value) }
+  private mutating func step(_ i: Int, _ node: Graph.Node, _ relu: Graph.Node?, _ pool: Graph.Node?, uses: [Int])
+    throws(Failure) -> Int
+  {
+    var inputs = try node.inputs.map { (value) throws(Failure) in try operand(value) }
     let isPlain = inputs.allSatisfy { $0.dtype == .f32 }
     var (work, kernel, name, operations, weightBytes, taken) = (Plan.Work.op(node.op), "tensors", node.op.name, 0, 0, 1)
     let count = shapes[node.output].map { $0.shape.reduce(1, *) } ?? 0
+    let chain = chain(from: i, uses: uses)
     switch node.op {
+    case .unary, .clamp, .binary:
+      guard let chain else { break }
+      work = .chain(Chain(chain.links, count: count))
+      inputs = try chain.values.map { (value) throws(Failure) in try operand(value) }
+      (kernel, operations, taken) = ("elements", count * chain.links.count, chain.links.count)
+      name = chain.names.joined(separator: " + ")
+    default: break
+    }
+    let isChain = taken > 1
+    switch node.op {
+    case _ where isChain: break
     case .conv2d(let options):
       guard isPlain, let (conv, shape) = try packed.conv(node, options, inputs[0].shape, graph) else { break }
       let pools = pool != nil && shape.poolsInTiles(.f32)
@@ -195,8 +211,8 @@ struct Planner {
       (kernel, operations) = ("rows", 4 * count)
     default: break
     }
-    if taken > 1 { name += " + relu" }
-    if taken > 2 { name += " + max_pool2d" }
+    if taken > 1, !isChain { name += " + relu" }
+    if taken > 2, !isChain { name += " + max_pool2d" }
     let last = graph.nodes[i + taken - 1].output
     guard let (shape, dtype) = shapes[last] else { throw Failure(.internalError, "compile: node \(i) has no shape") }
     let bytes = shape.reduce(dtype.size, *)

@@ -55,6 +55,44 @@ import Testing
     #expect(try largestDifference(wanted, CompiledGraph(branched).run(x)) < 1e-3)
   }
 
+  /// Ops element by element run in one step, with the bits of the ops one by one; what others read too ends a chain.
+  @Test func chainsOfElementsChangeNothing() throws {
+    var random = SeededRandom(seed: 5)
+    let unary: [UnaryOp] = [.relu, .tanh, .sigmoid, .neg, .abs, .square, .silu]
+    let binary: [BinaryOp] = [.add, .sub, .mul, .maximum, .minimum]
+    var longest = 0
+    for round in 0..<80 {
+      let numbers = Numbers(seed: UInt64(round))
+      var g = Graph(input: "x", shape: [2, 3, 50, 41], dtype: .f32)
+      var all = [g.input.value]
+      let wide = g.add(constant: try numbers.tensor([1, 3, 50, 41]))
+      let narrow = g.add(constant: try numbers.tensor([1, 3, 1, 1]))
+      let single = g.add(constant: try Tensor.scalar(0.75))
+      for _ in 0..<Int.random(in: 2...9, using: &random) {
+        let last = all[all.count - 1]
+        switch Int.random(in: 0..<8, using: &random) {
+        case 0...2: all.append(g.add(.unary(unary.randomElement(using: &random) ?? .relu), [last]))
+        case 3: all.append(g.add(.clamp(low: -0.5, high: 0.75), [last]))
+        default:
+          let other = [all.randomElement(using: &random) ?? last, g.input.value, wide, narrow, single, single][
+            Int.random(in: 0..<6, using: &random)]
+          let op = binary.randomElement(using: &random) ?? .add
+          all.append(g.add(.binary(op), Bool.random(using: &random) ? [last, other] : [other, last]))
+        }
+      }
+      g.output = all[all.count - 1]
+      let compiled = try CompiledGraph(g)
+      for batch in [2, 1, 5] {
+        let x = try numbers.tensor([batch, 3, 50, 41])
+        let (wanted, found) = (try g.run(x).values(), try compiled.run(x).values())
+        let isSame = wanted == found
+        #expect(isSame, "round \(round), batch \(batch)")
+      }
+      longest = max(longest, try compiled.profile(batch: 2, repeats: 1).map { $0.name.split(separator: "+").count }.max() ?? 0)
+    }
+    #expect(longest >= 6)
+  }
+
   /// Graphs of random ops over values that live for long: a value that is overwritten too early shows.
   @Test func placesOfLivingValuesDoNotOverlap() throws {
     var random = SeededRandom(seed: 11)

@@ -19,8 +19,8 @@ native.debug = line "debug"
 native.warn = line "warn"
 native.error = line "error"
 
--- Under these names a checkpoint holds the plain values of a resumable, and what run it is of.
-local VALUES, RUN = "task.values", "task.run"
+-- Under these names a checkpoint holds the plain values of a resumable, what run it is of, and the tables that were open.
+local VALUES, RUN, INPUTS = "task.values", "task.run", "task.inputs"
 
 -- JSON's null is no value that a checkpoint holds.
 local function plain(value)
@@ -66,8 +66,8 @@ end
 -- they had at the last `state:save()` of this output, and the random numbers go on too; other values, which must be plain, are fields of
 -- `state`, as saved. Fields that are set later are saved as well. `state.resumed` tells whether there was something to go on from.
 -- `state:save { metric, best, keep }` writes a checkpoint, whole or not at all (options as of `checkpoint.save`).
--- When `run` has returned its table, the checkpoints of the output are removed. A run with another input, other versions of the tables that
--- were opened before this call, or other params begins anew; its first save removes what it found. Points of curves are not saved.
+-- When `run` has returned its table, the checkpoints of the output are removed. A run with another input or other params begins anew; its
+-- first save removes what it found. Tables that have another version than then are named in a warning. Points of curves are not saved.
 function native.resumable(parts)
   local objects, values = sort_parts(parts)
   local checkpoint, files = require "checkpoint", require "_checkpoint"
@@ -75,16 +75,22 @@ function native.resumable(parts)
   local output = info.output
   if not output or output == "" then fail "task.resumable: this run has no output, which its checkpoints are named after" end
   if not info.params then fail "task.resumable: it must be called in run, where the params are known" end
-  if info.params then info.params.threads = nil end                      -- the bits do not depend on it
-  local run = plain { input = info.input, params = info.params, inputs = require("df").inputs() }
+  local run, inputs = plain { input = info.input, params = info.params }, require("df").inputs()
 
   files.delete_at_end(output)
   local found = checkpoint.load(output, {}, { random = false })          -- plain values only: whose it is
   local is_foreign = found ~= nil and not same(found[RUN], run)
   local resumed = found ~= nil and not is_foreign
   if resumed then
-    values = load(output, found.number, objects)[VALUES]
+    for name, value in pairs(load(output, found.number, objects)[VALUES]) do values[name] = value end
     native.log("goes on from checkpoint %d of %s", found.number, output)
+    local then_ = {}
+    for _, one in ipairs(found[INPUTS] or {}) do then_[one.id] = one.version end
+    for _, one in ipairs(inputs) do
+      if then_[one.id] and then_[one.id] ~= one.version then
+        native.warn("'%s' is at version %d; the training that goes on began on version %d", one.id, one.version, then_[one.id])
+      end
+    end
   elseif is_foreign then
     native.warn("the checkpoints of %s are of a run with another input or other params; this one begins anew", output)
   end
@@ -94,7 +100,7 @@ function native.resumable(parts)
   for name, value in pairs(values) do state[name] = value end
 
   local function save(_, opts)
-    local saved, o = { [VALUES] = {}, [RUN] = run }, {}
+    local saved, o = { [VALUES] = {}, [RUN] = run, [INPUTS] = inputs }, {}
     for name, value in pairs(state) do
       if objects[name] then
         saved[name] = value
@@ -104,9 +110,10 @@ function native.resumable(parts)
     end
     for name, value in pairs(opts or {}) do o[name] = value end
     if o.step == nil and math.type(state.step) == "integer" then o.step = state.step end
-    if is_foreign then files.delete(output) end
+    local number = checkpoint.save(output, saved, o)
+    if is_foreign then files.delete(output, number) end
     is_foreign = false
-    return checkpoint.save(output, saved, o)
+    return number
   end
   return setmetatable(state, { __index = { save = save }, __name = "Resumable" })
 end

@@ -41,7 +41,10 @@ public final class Buffer: @unchecked Sendable {  // Sendable: contents are froz
     // (https://sourceware.org/bugzilla/show_bug.cgi?id=14581). malloc aligns to 16.
     let size = capacity + Buffer.alignment - 16
     try MemoryBudget.charge(size)
-    guard let block = zeroed ? calloc(1, size) : malloc(size) else {
+    func allocated() -> UnsafeMutableRawPointer? { zeroed ? calloc(1, size) : malloc(size) }
+    var found = allocated()
+    if found == nil, MemoryBudget.giveBack() { found = allocated() }
+    guard let block = found else {
       MemoryBudget.release(size)
       throw Failure(.memoryLimit, "out of memory: \(byteCount) bytes were asked for")
     }
@@ -150,12 +153,19 @@ public enum MemoryBudget {
   /// `giveBack` frees what is only kept for reuse; it is called before memory is refused, by any thread.
   public static func setReserve(_ giveBack: @escaping @Sendable () -> Void) { reserve.withLock { $0 = giveBack } }
 
+  /// Frees what is only kept for reuse; false when nobody keeps any.
+  static func giveBack() -> Bool {
+    guard let giveBack = reserve.withLock({ $0 }) else { return false }
+    giveBack()
+    return true
+  }
+
   static func charge(_ bytes: Int) throws(Failure) {
     var now = used.add(bytes, ordering: .relaxed).newValue
     let most = limit.load(ordering: .relaxed)
-    if now > most, let giveBack = reserve.withLock({ $0 }) {
+    if now > most {
       used.subtract(bytes, ordering: .relaxed)
-      giveBack()
+      _ = giveBack()
       now = used.add(bytes, ordering: .relaxed).newValue
     }
     if now > most {

@@ -70,7 +70,7 @@ package final class HTTPService: Sendable {
   private let services: ServiceGroup
   private let running: Task<Void, Never>
   private let ended: Gate
-  private let listenerClosed: Gate
+  private let listener: Listener
   private let isClosed = Atomic<Bool>(false)
 
   /// Listens. Blocks until connections are accepted; must not be called on a Swift concurrency thread.
@@ -102,7 +102,7 @@ package final class HTTPService: Sendable {
         httpDecoderConfiguration: .init(maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 100)))
     let started = Gate()
     let ended = Gate()
-    let listenerClosed = Gate()
+    let listener = Listener()
     let bound = Mutex<Result<Int, Failure>?>(nil)
     let server = channel.server(
       configuration: .init(
@@ -111,7 +111,8 @@ package final class HTTPService: Sendable {
           HTTPService.connectionLimit(options.maxConnections), logger: logger)),
       onServerRunning: { channel in
         bound.withLock { $0 = .success(channel.localAddress?.port ?? port) }
-        channel.closeFuture.whenComplete { _ in listenerClosed.open() }
+        listener.channel.withLock { $0 = channel }
+        channel.closeFuture.whenComplete { _ in listener.closed.open() }
         started.open()
       }, eventLoopGroup: network.loops, logger: logger)
     let services = ServiceGroup(configuration: .init(services: [server], logger: logger))
@@ -141,7 +142,7 @@ package final class HTTPService: Sendable {
     self.services = services
     self.running = running
     self.ended = ended
-    self.listenerClosed = listenerClosed
+    self.listener = listener
   }
 
   /// `http://127.0.0.1:8080`, with a host that a client on this machine can use.
@@ -166,8 +167,10 @@ package final class HTTPService: Sendable {
     stopAccepting()
     queue.refuseWaiting(.stopping)
     // A connection that is accepted just when the server is cancelled ends the process (NIOAsyncWriter's precondition,
-    // apple/swift-nio#2637), so nothing may be accepted any more.
-    listenerClosed.wait(seconds: 5)
+    // apple/swift-nio#2637), so nothing may be accepted any more. The graceful shutdown closes the listener as well, once a task of the
+    // runtime gets to it.
+    listener.channel.withLock { $0 }?.close(promise: nil)
+    listener.closed.wait(seconds: 2)
     // A moment for the last answers to leave, then the connections that are still open are cut.
     ended.wait(seconds: 0.2)
     running.cancel()
@@ -235,4 +238,10 @@ private final class LoopExecutor: TaskExecutor {
     let job = UnownedJob(job)
     loop.execute { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
   }
+}
+
+/// The socket that accepts connections.
+private final class Listener: Sendable {
+  let channel = Mutex<(any Channel)?>(nil)
+  let closed = Gate()
 }

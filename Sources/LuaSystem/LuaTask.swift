@@ -61,6 +61,7 @@ package enum LuaTask {
           "started_at": .string(context.startedAt.description),
         ]
         for (name, value) in context.facts { info[name] = value }
+        info["threads"] = .int(Int64(Parallel.threads))
         return call.push(JSONValue.object(info))
       },
       Fn(

@@ -31,7 +31,7 @@ package final class TaskContext {
   package let attempt: Int
   package let startedAt: Instant
   package let events: any TaskEvents
-  /// What else is known of the run, for the lineage of what it makes: script, script_sha256, input, output, params, threads.
+  /// What else is known of the run, for the lineage of what it makes: script, script_sha256, input, output, params.
   package var facts = JSONObject()
   /// Metric points so far, oldest first, thinned when there are very many.
   package private(set) var points: [MetricPoint] = []

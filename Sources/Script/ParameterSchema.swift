@@ -3,7 +3,8 @@ package import Core
 /// The `params` table of a script: `{ epochs = { type = "integer", default = 10, min = 1, help = "..." } }`.
 ///
 /// It is checked before `run` is called, so that a misspelt or mistyped parameter costs nothing. A script without a
-/// schema takes any parameters. Every script takes `threads`, how many threads its kernels use at most: the results do not depend on it.
+/// schema takes any parameters. With one, every script takes `threads`, how many threads its kernels use at most (the results do not depend
+/// on it), unless it declares a parameter of that name itself.
 package struct ParameterSchema: Sendable {
   package struct Parameter: Sendable {
     let name: String
@@ -47,11 +48,13 @@ package struct ParameterSchema: Sendable {
     self.parameters = parameters
   }
 
+  func declares(_ name: String) -> Bool { parameters.contains { $0.name == name } }
+
   /// The parameters as the script gets them: checked, with defaults filled in.
   /// - Throws: `INVALID_PARAMS` naming the parameter and what is right.
   package func apply(to given: JSONObject) throws(Failure) -> JSONObject {
     var result = JSONObject()
-    let parameters = self.parameters.contains { $0.name == "threads" } ? self.parameters : self.parameters + [.threads]
+    let parameters = declares(ParameterSchema.Parameter.threads.name) ? self.parameters : self.parameters + [.threads]
     let known = parameters.map(\.name)
     for (name, _) in given where !known.contains(name) {
       throw Failure(

@@ -39,12 +39,14 @@ package struct ScriptRunner {
       return try state.watched(timeLimitSeconds: job.wallLimitSeconds) { () throws(Failure) -> JSONValue in
         let (run, schema) = try entry(state, text)
         let params = try schema?.apply(to: job.params) ?? job.params
+        var own = params
         let most = Parallel.threads
-        let threads = (params["threads"]?.intValue).map { min(most, Int(clamping: max(1, $0))) } ?? most
-        Parallel.setThreads(threads)
-        defer { Parallel.setThreads(most) }
-        environment.context.facts["params"] = .object(params)
-        environment.context.facts["threads"] = .int(Int64(threads))
+        defer { if Parallel.threads != most { Parallel.setThreads(most) } }
+        if let schema, !schema.declares(ParameterSchema.Parameter.threads.name) {
+          if let fewer = params["threads"]?.intValue, fewer < most { Parallel.setThreads(Int(clamping: fewer)) }
+          own["threads"] = nil
+        }
+        environment.context.facts["params"] = .object(own)
         let result = try state.run(
           run, results: 1,
           arguments: { call in

@@ -54,7 +54,8 @@ struct ImplicitConv {
     let groups = (all + vectorsPerGroup - 1) / vectorsPerGroup
     // Small batches are split as well, so that all cores are busy; by shape only.
     let parts = min(groups, max(1, 8 / s.batch))
-    let vectorsPerPart = (groups + parts - 1) / parts * vectorsPerGroup
+    // Whole rows: the last vector of a row writes over the one before it.
+    let vectorsPerPart = ((groups + parts - 1) / parts * vectorsPerGroup + vectors - 1) / vectors * vectors
     let offsets = self.offsets
     let scratch = try Scratch(bytes: s.inChannels * planeFloats * 4, blocks: s.batch * parts)
     nonisolated(unsafe) let (x, packed, bias, y) = (x, packed, bias, y)
@@ -75,7 +76,8 @@ struct ImplicitConv {
               let group = first..<min(range.upperBound, first + vectorsPerGroup)
               for panel in 0..<panels {
                 multiply(
-                  UnsafePointer(image), offsets, packed + panel * s.patch * ImplicitConv.panel, panel, group, bias, target, relu)
+                  UnsafePointer(image), offsets, packed + panel * s.patch * ImplicitConv.panel, panel, group, bias, target, relu
+                )
               }
             }
           }

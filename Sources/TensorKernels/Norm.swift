@@ -2,7 +2,7 @@ import Core
 
 /// Batch and layer normalization; statistics in Double, in a fixed order.
 extension Kernels {
-  /// Batch norm of x (N,C,S): y = (x - mean_c) * inverse_c * gamma_c + beta_c, then max(y, 0) with `relu`.
+  /// Batch norm of x (N,C,S): y = (x - mean_c) * inverse_c * gamma_c + beta_c, then max(y, 0) with `relu` (as `UnaryOp.relu`: NaN stays).
   ///
   /// With `training`, mean (C) and inverse = 1 / sqrt(variance + epsilon) (C) are computed from x and written, and
   /// variance (C, biased) too; otherwise they are read.
@@ -20,7 +20,7 @@ extension Kernels {
   }
 
   /// Gradients of batchNorm; with `training` through the statistics as well. dx, dgamma, dbeta are overwritten. With `relu`, dy counts only
-  /// where y is not 0 or less, which is found out from x anew.
+  /// where y > 0, which is found out from x anew.
   package static func batchNormBackward(
     _ type: DType, batch: Int, channels: Int, spatial: Int, training: Bool, relu: Bool, x: UnsafeRawPointer,
     gamma: UnsafeRawPointer?, beta: UnsafeRawPointer?, mean: UnsafeRawPointer, inverse: UnsafeRawPointer,
@@ -121,7 +121,7 @@ private func batchForward<T: Real>(
         if relu {
           for i in 0..<spatial {
             let value = (p[i] - m) * scale + shift
-            q[i] = value <= 0 ? 0 : value
+            q[i] = value < 0 ? 0 : value
           }
         } else {
           for i in 0..<spatial { q[i] = (p[i] - m) * scale + shift }
@@ -161,7 +161,7 @@ private func batchBackward<T: Real>(
           for i in 0..<spatial { d[i] = scale * (gradient(p[i], g[i]) - meanG - (p[i] - m) * inv * meanGX) }
         }
       }
-      if relu { channel { ($0 - m) * scale + shift <= 0 ? 0 : $1 } } else { channel { $1 } }
+      if relu { channel { ($0 - m) * scale + shift > 0 ? $1 : 0 } } else { channel { $1 } }
     }
   }
 }

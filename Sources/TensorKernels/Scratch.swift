@@ -1,6 +1,12 @@
 package import Core
 import Synchronization
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// Recycles big blocks of memory: fresh pages cost more than the arithmetic of a small layer. Freed tensor storage and
 /// the work space of kernels come here and go out again by exact capacity. What lies here stays charged to
 /// `MemoryBudget` and is given up before the budget refuses anything.
@@ -108,9 +114,15 @@ final class Scratch: Sendable {
 
   @inline(__always)
   func use(_ body: (UnsafeMutableRawPointer) -> Void) {
-    // As many pieces as threads, so one is always there.
-    guard let buffer = free.withLock({ $0.popLast() }) else { return }
-    body(buffer.pointer)
-    free.withLock { $0.append(buffer) }
+    // As many pieces as threads, so one is there; unless somebody has set more threads meanwhile, who then wait for each other.
+    while true {
+      guard let buffer = free.withLock({ $0.popLast() }) else {
+        sched_yield()
+        continue
+      }
+      body(buffer.pointer)
+      free.withLock { $0.append(buffer) }
+      return
+    }
   }
 }

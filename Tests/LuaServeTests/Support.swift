@@ -242,7 +242,7 @@ final class LuaRig: @unchecked Sendable {  // Sendable: the state stays on its t
   }
 
   /// What the script returned.
-  func result(within seconds: Double = 5) throws -> JSONValue {
+  func result(within seconds: Double = 20) throws -> JSONValue {
     guard done.wait(timeout: .now() + seconds) == .success, let outcome else {
       throw Client.Broken(description: "the script did not end")
     }

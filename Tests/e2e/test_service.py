@@ -1,7 +1,12 @@
 """The contract's bodies and how fast a task is taken."""
+import os
 import re
 import statistics
 import time
+
+import pytest
+
+from service import Service
 
 
 def test_a_task_is_taken_within_50_ms(bench):
@@ -48,3 +53,16 @@ def test_the_first_rows(platform, few_digits):
     assert len(rows) == 5 and [row["label"] for row in rows] == list(labels[:5])
     for i, row in enumerate(rows):
         assert len(row["image"]) == 784 and all(abs(value - byte / 255) < 1e-6 for value, byte in zip(row["image"], images[784 * i:]))
+
+
+@pytest.mark.parametrize("tasks, params, expected", [
+    ({"threads": 1}, {}, 1),
+    ({"threads": "auto", "slots": 2}, {}, max(1, (os.cpu_count() or 1) // 2)),
+    ({"threads": 4}, {}, 4),
+    ({"threads": 4}, {"threads": 3}, 3),
+    ({"threads": 4}, {"threads": 9}, 4),
+])
+def test_threads_of_kernels(tmp_path, monkeypatch, tasks, params, expected):
+    monkeypatch.delenv("MOONLAKE_THREADS", raising=False)
+    with Service(tmp_path, tasks=tasks, data_roots=[tmp_path]) as service:
+        assert service.run("Tests/e2e/scripts/threads.lua", tmp_path, **params)["threads"] == expected

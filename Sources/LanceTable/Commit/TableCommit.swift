@@ -141,7 +141,7 @@ struct TableCommit {
     }
     switch result {
     case .written:
-      if isWithoutFiles(manifest, at: manifestPath) {
+      if hasLostItsFolder(manifest, transactionPath, listing.naming) {
         try? location.store.delete(manifestPath)
         throw Failure(.versionConflict, "table '\(location.name)' was deleted while version \(manifest.version) was committed")
       }
@@ -155,14 +155,14 @@ struct TableCommit {
     }
   }
 
-  /// True when the folder was certainly moved away, with the files of `manifest`, right before the manifest was put: it stands in a new
-  /// folder then. What moves the folder later takes the manifest along.
-  private func isWithoutFiles(_ manifest: PBManifest, at path: String) -> Bool {
-    guard location.store.movesAtOnce, let file = manifest.fragments.last?.files.last else { return false }
-    // The version is there: where one cannot look, it is not taken back.
+  /// True when the folder was moved away, with all files of this commit, right before `manifest` was put: it stands in a new folder then.
+  /// What moves the folder later takes the manifest along. The transaction was put just before, under a name of its own.
+  private func hasLostItsFolder(_ manifest: PBManifest, _ transactionPath: String, _ naming: ManifestNaming) -> Bool {
+    guard location.store.movesAtOnce else { return false }
+    // Where one cannot look, or the version is another writer's by now, nothing is taken back.
     do throws(Failure) {
-      guard try location.store.head(location.following(manifest).path(of: file)) == nil else { return false }
-      return try location.store.head(path) != nil
+      guard try location.store.head(transactionPath) == nil else { return false }
+      return try location.manifest(manifest.version, naming).manifest.transactionFile == manifest.transactionFile
     } catch { return false }
   }
 

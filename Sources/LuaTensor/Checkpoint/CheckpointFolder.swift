@@ -68,6 +68,11 @@ struct CheckpointFolder {
     return out.sorted { $0.number < $1.number }
   }
 
+  /// Removes those with numbers below `number`.
+  func deleteAll(below number: Int) throws(Failure) {
+    try store.delete(try entries().filter { $0.number < number }.map(\.info.path))
+  }
+
   func deleteAll() throws(Failure) {
     // Above a folder that was never made there may be none either.
     if try !store.list(folder, recursive: false).isEmpty { try store.deleteTree(folder) }

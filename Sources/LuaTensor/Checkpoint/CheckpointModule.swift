@@ -58,7 +58,13 @@ package enum CheckpointFaces {
           }
         }
       },
-      Fn("delete", "fun(name: string)", "Removes all checkpoints of an output.") { call in
+      Fn("delete", "fun(name: string, below?: integer)", "Removes all checkpoints of an output, or those with smaller numbers.")
+      {
+        call in
+        if let number = try call.optionalInteger(2) {
+          try folder(call).deleteAll(below: number)
+          return 0
+        }
         try folder(call).deleteAll()
         return 0
       },

@@ -68,17 +68,17 @@ extension Tensor {
     let one = if let gamma { gamma } else { try full([channels], 1, type) }
     let zero = if let beta { beta } else { try zeros([channels], type) }
     if !training { out.traced(.batchNorm(epsilon: epsilon), [x, runningMean, runningVariance, one, zero]) }
-    return out.recorded(
-      "batch_norm", [x, one, zero],
-      saving: [source, try one.detached().contiguous(), try zero.detached().contiguous(), mean, inverse]
-    ) {
+    // Only relu's gradient needs beta, and may not find it changed.
+    let last = relu ? [try zero.detached().contiguous()] : []
+    return out.recorded("batch_norm", [x, one, zero], saving: [source, try one.detached().contiguous(), mean, inverse] + last) {
       (g, saved, needs) throws(Failure) in
       let (dy, dx) = (try g.contiguous(), try empty(g.shape, type, op: "batch_norm"))
       let (dgamma, dbeta) = (try empty([channels], type, op: "batch_norm"), try empty([channels], type, op: "batch_norm"))
       Kernels.batchNormBackward(
         type, batch: batch, channels: channels, spatial: spatial, training: training, relu: relu,
-        x: saved[0].pointer, gamma: saved[1].pointer, beta: saved[2].pointer, mean: saved[3].pointer,
-        inverse: saved[4].pointer, dy: dy.pointer, dx: dx.pointer, dgamma: dgamma.pointer, dbeta: dbeta.pointer)
+        x: saved[0].pointer, gamma: saved[1].pointer, beta: relu ? saved[4].pointer : nil,
+        mean: saved[2].pointer, inverse: saved[3].pointer, dy: dy.pointer, dx: dx.pointer, dgamma: dgamma.pointer,
+        dbeta: dbeta.pointer)
       return [needs[0] ? dx : nil, needs[1] ? dgamma : nil, needs[2] ? dbeta : nil]
     }
   }

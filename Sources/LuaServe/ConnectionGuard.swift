@@ -105,6 +105,12 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     setTimer(context, limits.headSeconds)
   }
 
+  /// A connection that nobody will take any more must end before NIO hands it over: what is handed over and dropped ends the process
+  /// (NIOAsyncWriter's precondition, apple/swift-nio#2637).
+  func channelActive(context: ChannelHandlerContext) {
+    if queue.isClosed { context.close(promise: nil) } else { context.fireChannelActive() }
+  }
+
   func handlerRemoved(context: ChannelHandlerContext) { gone(context) }
 
   func channelInactive(context: ChannelHandlerContext) {

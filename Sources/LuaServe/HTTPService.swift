@@ -166,9 +166,8 @@ package final class HTTPService: Sendable {
     guard !isClosed.exchange(true, ordering: .relaxed) else { return }
     stopAccepting()
     queue.refuseWaiting(.stopping)
-    // A connection that is accepted just when the server is cancelled ends the process (NIOAsyncWriter's precondition,
-    // apple/swift-nio#2637), so nothing may be accepted any more. The graceful shutdown closes the listener as well, once a task of the
-    // runtime gets to it.
+    // Nothing may be accepted any more when the server is cancelled (see `ConnectionGuard.channelActive`). The graceful shutdown closes
+    // the listener as well, once a task of the runtime gets to it.
     listener.channel.withLock { $0 }?.close(promise: nil)
     listener.closed.wait(seconds: 2)
     // A moment for the last answers to leave, then the connections that are still open are cut.

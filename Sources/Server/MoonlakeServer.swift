@@ -8,6 +8,7 @@ package import Logging
 import NIOCore
 import NIOPosix
 import ServiceLifecycle
+import Synchronization
 package import Tasks
 import UnixSignals
 package import Upkeep
@@ -71,6 +72,7 @@ package struct MoonlakeServer: Sendable {
   let lake: DataLake
   let logger: Logger
   let metrics = ServerMetrics()
+  private let services = RunningServices()
   let table: RouteTable
 
   /// `scheduler` must have recovered its tasks; `run` resumes it once the port is there, and stops it at the end.
@@ -105,6 +107,10 @@ package struct MoonlakeServer: Sendable {
   package var routeNames: [String] { table.routes.map { "\($0.method.rawValue) \($0.path)" } }
   /// The OpenAPI 3.1 document.
   package var document: JSONValue { OpenAPIDocument.document(table.routes, version: configuration.version) }
+
+  /// Ends `run` as SIGTERM does: connections that were accepted are served. (To cancel its task drops those that nobody has taken yet, and
+  /// NIO ends the process for it: apple/swift-nio#2637.)
+  package func shutDown() async { await services.group.withLock { $0 }?.triggerGracefulShutdown() }
 
   /// Serves until SIGTERM or SIGINT (or the task is cancelled). Then running tasks are ended (`TaskScheduler.stop`), open
   /// streams and requests finish, and the call returns. A second signal, or `shutdownSeconds`, ends it at once.
@@ -157,6 +163,8 @@ package struct MoonlakeServer: Sendable {
     group.maximumGracefulShutdownDuration = .seconds(configuration.shutdownSeconds)
     do {
       let services = ServiceGroup(configuration: group)
+      self.services.group.withLock { $0 = services }
+      defer { self.services.group.withLock { $0 = nil } }
       let result: Result<Void, any Error> = await withTaskExecutorPreference(executor) {
         do { return .success(try await services.run()) } catch { return .failure(error) }
       }
@@ -184,6 +192,11 @@ private final class LoopExecutor: TaskExecutor {
     let job = UnownedJob(job)
     loop.execute { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
   }
+}
+
+/// What `run` runs now.
+private final class RunningServices: Sendable {
+  let group = Mutex<ServiceGroup?>(nil)
 }
 
 /// Stops the scheduler when the server is told to end, and wakes streams so that they show they live.

@@ -174,6 +174,7 @@ final class Site: Sendable {
     var configuration = MoonlakeServer.Configuration(scriptRoot: folder + "/scripts", baseDirectory: folder)
     configuration.port = 0
     configuration.version = "9.9-test"
+    configuration.shutdownSeconds = 2
     configuration.webDirectory = folder + "/web"
     configuration.dataRoots = [folder + "/data"]
     configuration.taskLimits = TaskLimits(wallSeconds: 100)
@@ -191,7 +192,7 @@ final class Site: Sendable {
   }
 
   func close() async {
-    running.cancel()
+    await server.shutDown()
     await running.value
     let scheduler = self.scheduler
     _ = try? await blocking { scheduler.stop() }

@@ -116,15 +116,20 @@ end
 --- Puts the newest checkpoint of an output into the parts and goes on with its random numbers; nil when there is none.
 -- Gives a table: number, path, step and metric as saved, and the parts that are plain values (`saved.extra`).
 -- A damaged file is passed by with a warning (they are listed in `damaged`) and the one before is taken.
--- Options: which ("last", "best" or a number), random (true): whether the random numbers go on too. When one part refuses its state, those
--- before it (by name) have taken theirs.
+-- Options: which ("last", "best" or a number), random (true): whether the random numbers go on too, accepts: a function of that table;
+-- unless it gives true, nothing takes a state and load gives nil. When one part refuses its state, those before it (by name) have taken theirs.
 function checkpoint.load(name, parts, opts)
-  local o = options("checkpoint.load", opts, { which = true, random = true })
+  local o = options("checkpoint.load", opts, { which = true, random = true, accepts = true })
   local names, is_object = look("checkpoint.load", parts)
   local found, damaged = read(name, o.which)
   if not found then return nil end
   local state = found.state
   local objects = state["@objects"]
+  local out = { number = found.number, path = found.path, step = found.step, metric = found.metric, damaged = damaged }
+  for part, value in pairs(state) do
+    if part:sub(1, 1) ~= "@" and not objects[part] then out[part] = value end
+  end
+  if o.accepts and not o.accepts(out) then return nil end
   for _, part in ipairs(names) do
     if is_object[part] and not objects[part] then
       local there = {}
@@ -138,10 +143,6 @@ function checkpoint.load(name, parts, opts)
     if is_object[part] then parts[part]:load_state_dict(state[part]) end
   end
   if o.random ~= false then internals.set_random_state(state["@random"].seed, state["@random"].position) end
-  local out = { number = found.number, path = found.path, step = found.step, metric = found.metric, damaged = damaged }
-  for part, value in pairs(state) do
-    if part:sub(1, 1) ~= "@" and not objects[part] then out[part] = value end
-  end
   return out
 end
 

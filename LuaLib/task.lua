@@ -22,15 +22,6 @@ native.error = line "error"
 -- Under these names a checkpoint holds the plain values of a resumable, what run it is of, and the tables that were open.
 local VALUES, RUN, INPUTS = "task.values", "task.run", "task.inputs"
 
--- JSON's null is no value that a checkpoint holds.
-local function plain(value)
-  if type(value) == "userdata" then return "null" end
-  if type(value) ~= "table" then return value end
-  local out = {}
-  for key, one in pairs(value) do out[key] = plain(one) end
-  return out
-end
-
 local function same(a, b)
   if type(a) ~= "table" or type(b) ~= "table" then return a == b end
   for key, value in pairs(a) do if not same(value, b[key]) then return false end end
@@ -51,12 +42,18 @@ local function sort_parts(parts)
   return objects, values
 end
 
--- Puts the checkpoint of that number into the parts; an error says how to get out of it.
-local function load(output, number, objects)
-  local checkpoint = require "checkpoint"
-  local ok, saved = pcall(checkpoint.load, output, objects, { which = number })
-  if ok then return saved end
-  if type(saved) ~= "table" or not saved.message then error(saved, 0) end
+-- Puts the newest checkpoint into the parts if it is of `run`; an error of a part says how to get out of it. Gives what was loaded (nil:
+-- nothing), and whether there is one of another run.
+local function load(output, objects, run)
+  local checkpoint, json = require "checkpoint", require "json"
+  local number, is_foreign = nil, false
+  local ok, saved = pcall(checkpoint.load, output, objects, { accepts = function(found)
+    is_foreign = not (found[RUN] and same(json.decode(found[RUN]), json.decode(run)))
+    number = found.number
+    return not is_foreign
+  end })
+  if ok then return saved, is_foreign end
+  if not number or type(saved) ~= "table" or not saved.message then error(saved, 0) end
   local advice = "%s (checkpoint %d of an earlier run of '%s'; checkpoint.delete(\"%s\") begins anew)"
   fail("task.resumable: " .. advice:format(saved.message, number, output, output), saved.code)
 end
@@ -70,32 +67,30 @@ end
 -- first save removes what it found. Tables that have another version than then are named in a warning. Points of curves are not saved.
 function native.resumable(parts)
   local objects, values = sort_parts(parts)
-  local checkpoint, files = require "checkpoint", require "_checkpoint"
+  local checkpoint, files, json = require "checkpoint", require "_checkpoint", require "json"
   local info = native.info()
   local output = info.output
   if not output or output == "" then fail "task.resumable: this run has no output, which its checkpoints are named after" end
   if not info.params then fail "task.resumable: it must be called in run, where the params are known" end
-  local run, inputs = plain { input = info.input, params = info.params }, require("df").inputs()
+  local run, inputs = json.encode { input = info.input, params = info.params }, require("df").inputs()
 
   files.delete_at_end(output)
-  local found = checkpoint.load(output, {}, { random = false })          -- plain values only: whose it is
-  local is_foreign = found ~= nil and not same(found[RUN], run)
-  local resumed = found ~= nil and not is_foreign
-  if resumed then
-    for name, value in pairs(load(output, found.number, objects)[VALUES]) do values[name] = value end
+  local found, is_foreign = load(output, objects, run)
+  if found then
+    for name, value in pairs(found[VALUES]) do values[name] = value end
     native.log("goes on from checkpoint %d of %s", found.number, output)
-    local then_ = {}
-    for _, one in ipairs(found[INPUTS] or {}) do then_[one.id] = one.version end
+    local began = {}
+    for _, one in ipairs(found[INPUTS]) do began[one.id] = one.version end
     for _, one in ipairs(inputs) do
-      if then_[one.id] and then_[one.id] ~= one.version then
-        native.warn("'%s' is at version %d; the training that goes on began on version %d", one.id, one.version, then_[one.id])
+      if began[one.id] and began[one.id] ~= one.version then
+        native.warn("'%s' is at version %d; the training that goes on began on version %d", one.id, one.version, began[one.id])
       end
     end
   elseif is_foreign then
     native.warn("the checkpoints of %s are of a run with another input or other params; this one begins anew", output)
   end
 
-  local state = { resumed = resumed }
+  local state = { resumed = found ~= nil }
   for name, part in pairs(objects) do state[name] = part end
   for name, value in pairs(values) do state[name] = value end
 

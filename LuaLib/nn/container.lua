@@ -29,7 +29,8 @@ local function forward(self, x)
   local i, n = 1, #layers
   while i <= n do
     local layer, after = layers[i], layers[i + 1]
-    -- A relu right after conv2d, linear or a batch norm is done while the result is still in the cache, and so is pooling by 2 x 2 after that.
+    -- A relu right after conv2d, linear or a batch norm is done while the result is still in the cache, and so is pooling by 2 x 2
+    -- after conv2d and relu.
     local fuses, fused, taken = layer.class.fuses, nil, 1
     if fuses and after and after.type == "relu" then
       fused, taken = "relu", 2

@@ -70,7 +70,7 @@ package final class HTTPService: Sendable {
   private let services: ServiceGroup
   private let running: Task<Void, Never>
   private let ended: Gate
-  private let listener: Listener
+  private let listener: any Channel
   private let isClosed = Atomic<Bool>(false)
 
   /// Listens. Blocks until connections are accepted; must not be called on a Swift concurrency thread.
@@ -102,17 +102,14 @@ package final class HTTPService: Sendable {
         httpDecoderConfiguration: .init(maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 100)))
     let started = Gate()
     let ended = Gate()
-    let listener = Listener()
-    let bound = Mutex<Result<Int, Failure>?>(nil)
+    let bound = Mutex<Result<any Channel, Failure>?>(nil)
     let server = channel.server(
       configuration: .init(
         address: .hostname(host, port: port), backlog: 512,
         availableConnectionsDelegate: MaximumAvailableConnections(
           HTTPService.connectionLimit(options.maxConnections), logger: logger)),
       onServerRunning: { channel in
-        bound.withLock { $0 = .success(channel.localAddress?.port ?? port) }
-        listener.channel.withLock { $0 = channel }
-        channel.closeFuture.whenComplete { _ in listener.closed.open() }
+        bound.withLock { $0 = .success(channel) }
         started.open()
       }, eventLoopGroup: network.loops, logger: logger)
     let services = ServiceGroup(configuration: .init(services: [server], logger: logger))
@@ -128,7 +125,9 @@ package final class HTTPService: Sendable {
     }
     started.wait(seconds: .infinity)
     switch bound.withLock({ $0 }) {
-    case .success(let actual): self.port = actual
+    case .success(let channel):
+      listener = channel
+      self.port = channel.localAddress?.port ?? port
     case .failure(let failure):
       ended.wait(seconds: 2)
       throw failure
@@ -142,7 +141,6 @@ package final class HTTPService: Sendable {
     self.services = services
     self.running = running
     self.ended = ended
-    self.listener = listener
   }
 
   /// `http://127.0.0.1:8080`, with a host that a client on this machine can use.
@@ -168,8 +166,10 @@ package final class HTTPService: Sendable {
     queue.refuseWaiting(.stopping)
     // Nothing may be accepted any more when the server is cancelled (see `ConnectionGuard.channelActive`). The graceful shutdown closes
     // the listener as well, once a task of the runtime gets to it.
-    listener.channel.withLock { $0 }?.close(promise: nil)
-    listener.closed.wait(seconds: 2)
+    let closed = Gate()
+    listener.closeFuture.whenComplete { _ in closed.open() }
+    listener.close(promise: nil)
+    closed.wait(seconds: 2)
     // A moment for the last answers to leave, then the connections that are still open are cut.
     ended.wait(seconds: 0.2)
     running.cancel()
@@ -237,10 +237,4 @@ private final class LoopExecutor: TaskExecutor {
     let job = UnownedJob(job)
     loop.execute { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
   }
-}
-
-/// The socket that accepts connections.
-private final class Listener: Sendable {
-  let channel = Mutex<(any Channel)?>(nil)
-  let closed = Gate()
 }

@@ -53,7 +53,10 @@ package enum LuaTask {
         call in
         call.push(Cancellation.isRequested)
       },
-      Fn("info", "fun(): table", "The task: id, name, attempt, started_at (RFC 3339), script, script_sha256, input, output, params, threads.") {
+      Fn(
+        "info", "fun(): table",
+        "The task: id, name, attempt, started_at (RFC 3339), script, script_sha256, input, output, params, threads."
+      ) {
         call in
         let context = try call.service(TaskContext.self)
         var info: JSONObject = [

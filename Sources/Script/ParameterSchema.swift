@@ -48,13 +48,14 @@ package struct ParameterSchema: Sendable {
     self.parameters = parameters
   }
 
-  func declares(_ name: String) -> Bool { parameters.contains { $0.name == name } }
+  /// Whether the script leaves the parameter `threads` to the platform.
+  var takesThreads: Bool { !parameters.contains { $0.name == Parameter.threads.name } }
 
   /// The parameters as the script gets them: checked, with defaults filled in.
   /// - Throws: `INVALID_PARAMS` naming the parameter and what is right.
   package func apply(to given: JSONObject) throws(Failure) -> JSONObject {
     var result = JSONObject()
-    let parameters = declares(ParameterSchema.Parameter.threads.name) ? self.parameters : self.parameters + [.threads]
+    let parameters = takesThreads ? self.parameters + [.threads] : self.parameters
     let known = parameters.map(\.name)
     for (name, _) in given where !known.contains(name) {
       throw Failure(

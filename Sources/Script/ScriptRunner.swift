@@ -42,7 +42,7 @@ package struct ScriptRunner {
         var own = params
         let most = Parallel.threads
         defer { if Parallel.threads != most { Parallel.setThreads(most) } }
-        if let schema, !schema.declares(ParameterSchema.Parameter.threads.name) {
+        if schema?.takesThreads == true {
           if let fewer = params["threads"]?.intValue, fewer < most { Parallel.setThreads(Int(clamping: fewer)) }
           own["threads"] = nil
         }

@@ -52,7 +52,7 @@ struct Chain {
 extension Planner {
   /// The chain that begins with node `i`: nodes one after the other, each the only reader of the one before. Gives the first operand's
   /// value and the others'; nil when there are not two.
-  func chain(from i: Int, uses: [Int]) -> (links: [Chain.Link], values: [Graph.Value], names: [String])? {
+  func chain(from i: Int) -> (links: [Chain.Link], values: [Graph.Value], names: [String])? {
     guard let shape = shapes[graph.nodes[i].output]?.shape else { return nil }
     func isFull(_ value: Graph.Value) -> Bool { shapes[value].map { $0.shape == shape && $0.dtype == .f32 } ?? false }
     func isSingle(_ value: Graph.Value) -> Bool {

@@ -59,6 +59,7 @@ struct Plan {
 struct Planner {
   let graph: Graph
   private let packed: PackedWeights
+  let uses: [Int]
   private(set) var shapes: [(shape: [Int], dtype: DType)?]
   /// The value whose memory a value lies in: itself, or what it is another shape of.
   private var root: [Graph.Value]
@@ -74,7 +75,7 @@ struct Planner {
   }
 
   private init(_ graph: Graph, _ shape: [Int], _ packed: PackedWeights) throws(Failure) {
-    (self.graph, self.packed) = (graph, packed)
+    (self.graph, self.packed, uses) = (graph, packed, graph.useCounts)
     var found = [(shape: [Int], dtype: DType)?](repeating: nil, count: graph.valueCount)
     // One run by tensors tells every shape, and refuses what does not fit.
     let x = try Tensor.zeros(shape, graph.input.dtype)
@@ -110,7 +111,6 @@ struct Planner {
   }
 
   private mutating func makeSteps() throws(Failure) {
-    let uses = graph.useCounts
     var i = 0
     while i < graph.nodes.count {
       let node = graph.nodes[i]
@@ -130,7 +130,7 @@ struct Planner {
       let relu = next(i) { $0 == .unary(.relu) }
       let isTwoByTwo: (GraphOp) -> Bool = { $0 == .maxPool2d(kernel: [2, 2], stride: [2, 2], padding: [0, 0]) }
       let pool = relu == nil ? nil : next(i + 1, isTwoByTwo)
-      let taken = try step(i, node, relu, pool, uses: uses)
+      let taken = try step(i, node, relu, pool)
       for k in i..<i + taken { release(k, graph.nodes[k].inputs) }
       i += taken
     }
@@ -141,27 +141,24 @@ struct Planner {
       Plan.Step(work: .copy, name: "copy", inputs: [result], output: plan.output, operations: 0, kernel: "copy"))
   }
 
+  /// The step of the chain of elements that begins with node `i`; how many nodes it did, nil when there is no chain.
+  private mutating func chainStep(_ i: Int) throws(Failure) -> Int? {
+    guard let chain = chain(from: i), let count = shapes[graph.nodes[i].output]?.shape.reduce(1, *) else { return nil }
+    try append(
+      .chain(Chain(chain.links, count: count)), chain.names.joined(separator: " + "),
+      inputs: try chain.values.map { (value) throws(Failure) in try operand(value) },
+      giving: graph.nodes[i + chain.links.count - 1].output, operations: count * chain.links.count, kernel: "elements")
+    return chain.links.count
+  }
+
   /// The step of node `i`; how many nodes it did.
-  private mutating func step(_ i: Int, _ node: Graph.Node, _ relu: Graph.Node?, _ pool: Graph.Node?, uses: [Int])
-    throws(Failure) -> Int
-  {
-    var inputs = try node.inputs.map { (value) throws(Failure) in try operand(value) }
+  private mutating func step(_ i: Int, _ node: Graph.Node, _ relu: Graph.Node?, _ pool: Graph.Node?) throws(Failure) -> Int {
+    if let taken = try chainStep(i) { return taken }
+    let inputs = try node.inputs.map { (value) throws(Failure) in try operand(value) }
     let isPlain = inputs.allSatisfy { $0.dtype == .f32 }
     var (work, kernel, name, operations, weightBytes, taken) = (Plan.Work.op(node.op), "tensors", node.op.name, 0, 0, 1)
     let count = shapes[node.output].map { $0.shape.reduce(1, *) } ?? 0
-    let chain = chain(from: i, uses: uses)
     switch node.op {
-    case .unary, .clamp, .binary:
-      guard let chain else { break }
-      work = .chain(Chain(chain.links, count: count))
-      inputs = try chain.values.map { (value) throws(Failure) in try operand(value) }
-      (kernel, operations, taken) = ("elements", count * chain.links.count, chain.links.count)
-      name = chain.names.joined(separator: " + ")
-    default: break
-    }
-    let isChain = taken > 1
-    switch node.op {
-    case _ where isChain: break
     case .conv2d(let options):
       guard isPlain, let (conv, shape) = try packed.conv(node, options, inputs[0].shape, graph) else { break }
       let pools = pool != nil && shape.poolsInTiles(.f32)
@@ -211,19 +208,28 @@ struct Planner {
       (kernel, operations) = ("rows", 4 * count)
     default: break
     }
-    if taken > 1, !isChain { name += " + relu" }
-    if taken > 2, !isChain { name += " + max_pool2d" }
-    let last = graph.nodes[i + taken - 1].output
-    guard let (shape, dtype) = shapes[last] else { throw Failure(.internalError, "compile: node \(i) has no shape") }
+    if taken > 1 { name += " + relu" }
+    if taken > 2 { name += " + max_pool2d" }
+    try append(
+      work, name, inputs: inputs, giving: graph.nodes[i + taken - 1].output, operations: operations, kernel: kernel,
+      weightBytes: weightBytes)
+    return taken
+  }
+
+  /// Adds a step, and finds a place for what it gives.
+  private mutating func append(
+    _ work: Plan.Work, _ name: String, inputs: [Plan.Operand], giving value: Graph.Value, operations: Int, kernel: String,
+    weightBytes: Int = 0
+  ) throws(Failure) {
+    guard let (shape, dtype) = shapes[value] else { throw Failure(.internalError, "compile: value \(value) has no shape") }
     let bytes = shape.reduce(dtype.size, *)
-    let place: Plan.Place = root[last] == root[graph.output] ? .output : .block(take(bytes))
-    places[root[last]] = place
+    let place: Plan.Place = root[value] == root[graph.output] ? .output : .block(take(bytes))
+    places[root[value]] = place
     let output = Plan.Operand(place: place, shape: shape, dtype: dtype)
     plan.steps.append(
       Plan.Step(
         work: work, name: name, inputs: inputs, output: output, operations: operations, kernel: kernel,
         weightBytes: weightBytes))
-    return taken
   }
 
   // MARK: Places in the block

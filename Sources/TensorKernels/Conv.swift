@@ -31,6 +31,12 @@ package struct ConvShape: Sendable, Equatable {
   var isPointwise: Bool {
     kernelH == 1 && kernelW == 1 && strideH == 1 && strideW == 1 && padH == 0 && padW == 0
   }
+  /// The i of 0 ..< count with 0 <= i SW + offset < W, from `from` to before `to`.
+  @inline(__always)
+  func columnsInside(_ offset: Int, of count: Int) -> (from: Int, to: Int) {
+    let from = min(count, max(0, (strideW - 1 - offset) / strideW))
+    return (from, max(from, min(count, (width - 1 - offset + strideW) / strideW)))
+  }
   /// Images per block: about eight blocks or more per core for usual batches, independent of the number of threads.
   var imagesPerBlock: Int { max(1, (batch + 15) / 16) }
 }
@@ -52,11 +58,7 @@ extension Kernels {
       return try s.direct.forward(
         x: typed(x), mask: nil, weights: s.weights(typed(w)), bias: bias.map { typed($0) }, y: typed(y), relu: relu)
     case .implicit:
-      let packed = try BufferPool.take(byteCount: s.implicit.packedBytes, zeroed: false)
-      defer { BufferPool.give(packed) }
-      s.implicit.pack(typed(w), typed(packed.pointer))
-      return try s.implicit.forward(
-        x: typed(x), packed: typed(UnsafeRawPointer(packed.pointer)), bias: bias.map { typed($0) }, y: typed(y), relu: relu)
+      return try s.implicit.forward(x: typed(x), weights: typed(w), bias: bias.map { typed($0) }, y: typed(y), relu: relu)
     case .product, .patches: break
     }
     if type == .f32 {
@@ -247,10 +249,8 @@ private func unfold<T: Real>(_ s: ConvShape, _ image: UnsafePointer<T>, _ patche
     let plane = image + c * s.height * s.width
     for kh in 0..<s.kernelH {
       for kw in 0..<s.kernelW {
-        // Columns j with 0 <= j SW + offset < W.
         let offset = kw * s.dilationW - s.padW
-        let from = min(ow, max(0, (s.strideW - 1 - offset) / s.strideW))
-        let to = max(from, min(ow, (s.width - 1 - offset + s.strideW) / s.strideW))
+        let (from, to) = s.columnsInside(offset, of: ow)
         for i in 0..<oh {
           let row = i * s.strideH + kh * s.dilationH - s.padH
           if row < 0 || row >= s.height {
@@ -283,8 +283,7 @@ private func fold<T: Real>(_ s: ConvShape, _ patches: UnsafePointer<T>, _ image:
     for kh in 0..<s.kernelH {
       for kw in 0..<s.kernelW {
         let offset = kw * s.dilationW - s.padW
-        let from = min(ow, max(0, (s.strideW - 1 - offset) / s.strideW))
-        let to = max(from, min(ow, (s.width - 1 - offset + s.strideW) / s.strideW))
+        let (from, to) = s.columnsInside(offset, of: ow)
         for i in 0..<oh {
           let row = i * s.strideH + kh * s.dilationH - s.padH
           if row >= 0, row < s.height {

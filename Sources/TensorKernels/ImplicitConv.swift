@@ -42,7 +42,18 @@ struct ImplicitConv {
     }
   }
 
-  /// y = conv(x, w) + bias, then relu if asked; `packed` is what `pack` made of w.
+  /// y = conv(x, w) + bias, then relu if asked.
+  func forward(
+    x: UnsafePointer<Float>, weights: UnsafePointer<Float>, bias: UnsafePointer<Float>?, y: UnsafeMutablePointer<Float>,
+    relu: Bool
+  ) throws(Failure) {
+    let packed = try BufferPool.take(byteCount: packedBytes, zeroed: false)
+    defer { BufferPool.give(packed) }
+    pack(weights, typed(packed.pointer))
+    try forward(x: x, packed: typed(UnsafeRawPointer(packed.pointer)), bias: bias, y: y, relu: relu)
+  }
+
+  /// `forward` with weights that `pack` has put in order.
   func forward(
     x: UnsafePointer<Float>, packed: UnsafePointer<Float>, bias: UnsafePointer<Float>?, y: UnsafeMutablePointer<Float>,
     relu: Bool
@@ -116,10 +127,8 @@ struct ImplicitConv {
         let source = x + (c * s.height + sourceRow) * s.width
         for phase in 0..<s.strideW {
           let line = target + phase * columns
-          // Columns i with 0 <= i stride + phase - pad < width.
           let shift = phase - s.padW
-          let from = min(columns, max(0, (s.strideW - 1 - shift) / s.strideW))
-          let to = max(from, min(columns, (s.width - 1 - shift + s.strideW) / s.strideW))
+          let (from, to) = s.columnsInside(shift, of: columns)
           for i in 0..<from { line[i] = 0 }
           switch s.strideW {
           case 1: for i in from..<to { line[i] = source[i &+ shift] }

@@ -23,9 +23,9 @@ package enum BufferPool {
     var held = 0
     var clock = 0
 
-    mutating func stamp() -> Int {
+    mutating func touch(_ size: Int) {
       clock += 1
-      return clock
+      shelves[size]?.used = clock
     }
 
     /// Takes blocks away until no more than `most` bytes are held; those of sizes that nobody wanted for the longest time first.
@@ -36,7 +36,7 @@ package enum BufferPool {
           out.append(block)
           held -= size
         }
-        if shelves[size]?.blocks.isEmpty != false { shelves[size] = nil }
+        if shelves[size]?.blocks.isEmpty == true { shelves[size] = nil }
       }
       return out
     }
@@ -58,8 +58,7 @@ package enum BufferPool {
     let wanted = capacity(byteCount)
     let found: Buffer? = state.withLock { state in
       guard let buffer = state.shelves[wanted]?.blocks.popLast() else { return nil }
-      let now = state.stamp()
-      state.shelves[wanted]?.used = now
+      state.touch(wanted)
       state.held -= wanted
       return buffer
     }
@@ -77,8 +76,7 @@ package enum BufferPool {
     let (kept, limit) = (buffer, limit)
     let evicted = state.withLock { state in
       state.shelves[size, default: State.Shelf()].blocks.append(kept)
-      let now = state.stamp()
-      state.shelves[size]?.used = now
+      state.touch(size)
       state.held += size
       return state.shrink(to: limit)
     }

@@ -14,21 +14,18 @@ struct ONNXInteropTests {
     let source: String
   }
 
+  private static func resnet18(_ description: String, width: Int, channels: Int) -> Network {
+    Network(
+      description: description,
+      source: """
+        local net = require "resnet18" { width = \(width), channels = \(channels) }
+        local y = tensor.randint(0, 9, 16)
+        return net, { 1, \(channels), 32, 32 }, function(out) return nn.cross_entropy(out, y) end
+        """)
+  }
+
   static let networks: [Network] = [
-    Network(
-      description: "ResNet-18",
-      source: """
-        local net = require "resnet18" { width = 8, channels = 1 }
-        local y = tensor.randint(0, 9, 16)
-        return net, { 1, 1, 32, 32 }, function(out) return nn.cross_entropy(out, y) end
-        """),
-    Network(
-      description: "ResNet-18 in full width",
-      source: """
-        local net = require "resnet18" { width = 64, channels = 3 }
-        local y = tensor.randint(0, 9, 16)
-        return net, { 1, 3, 32, 32 }, function(out) return nn.cross_entropy(out, y) end
-        """),
+    resnet18("ResNet-18", width: 8, channels: 1), resnet18("ResNet-18 in full width", width: 64, channels: 3),
     Network(
       description: "U-Net",
       source: """

@@ -70,7 +70,7 @@ test.case("relu fused into a batch norm gives the same bits", function()
         test.truthy(has_nan or (y:min():item() == 0 and y:max():item() > 0))
         return tensor.to_safetensors(all)
       end
-      for _, trains in ipairs { true, false } do 
+      for _, trains in ipairs { true, false } do
         for _, has_nan in ipairs { false, true } do
           test.truthy(run(true, trains, has_nan) == run(false, trains, has_nan), dtype .. " " .. #shape)
         end

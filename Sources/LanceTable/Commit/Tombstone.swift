@@ -53,7 +53,8 @@ extension TableLocation {
   }
 
   /// Commits the version that ends the table. Its files stay.
-  /// - Throws: `DATASET_NOT_FOUND`; `VERSION_CONFLICT` when another deletion was faster; `CORRUPT_DATA` and `UNSUPPORTED` when the newest version cannot be built on, by anybody.
+  /// - Throws: `DATASET_NOT_FOUND`; `VERSION_CONFLICT` when another deletion was faster; `CORRUPT_DATA` and `UNSUPPORTED` when the newest
+  ///   version cannot be built on, by anybody.
   package func drop() throws(Failure) {
     guard let latest = living(try VersionListing(self)) else {
       throw Failure(.datasetNotFound, "there is no table at '\(folder)' in \(store.name)")

@@ -61,11 +61,8 @@ package enum CheckpointFaces {
       Fn("delete", "fun(name: string, below?: integer)", "Removes all checkpoints of an output, or those with smaller numbers.")
       {
         call in
-        if let number = try call.optionalInteger(2) {
-          try folder(call).deleteAll(below: number)
-          return 0
-        }
-        try folder(call).deleteAll()
+        let folder = try folder(call)
+        if let number = try call.optionalInteger(2) { try folder.deleteAll(below: number) } else { try folder.deleteAll() }
         return 0
       },
       Fn(

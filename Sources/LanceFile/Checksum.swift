@@ -36,32 +36,74 @@ package enum Checksum {
   }
 }
 
-/// Hashes of the blocks of a file, taken while its bytes pass by.
+/// Hashes of the blocks of a file's page region, as they stand in it.
+///
+/// The hash of a block is that of a binary tree over its leaves of 64 KiB (the last may be short): a leaf has the hash of its bytes, two
+/// neighbours that of their two hashes, one after the other, and one without a neighbour goes up as it is. So a writer need not know the
+/// blocks' size before it knows the file's.
+struct BlockHashes {
+  static let leafBytes = 1 << 16
+  /// Small files have small blocks, so that little is read to check a row; large ones have few.
+  private static let mostSmallBlocks = 512
+  static let mostBlockBytes = 1 << 20
+
+  let blockBytes: Int
+  /// The lower halves.
+  let hashes: [UInt32]
+
+  init(leaves: [UInt64]) {
+    var (size, level) = (BlockHashes.leafBytes, leaves)
+    while level.count > BlockHashes.mostSmallBlocks, size < BlockHashes.mostBlockBytes {
+      level = stride(from: 0, to: level.count, by: 2).map { i in
+        i + 1 < level.count ? BlockHashes.parent(level[i], level[i + 1]) : level[i]
+      }
+      size *= 2
+    }
+    blockBytes = size
+    hashes = level.map { UInt32(truncatingIfNeeded: $0) }
+  }
+
+  /// The hash of the tree over `bytes`.
+  static func hash(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
+    guard bytes.count > leafBytes else { return Checksum.hash(bytes) }
+    var left = leafBytes
+    while 2 * left < bytes.count { left *= 2 }
+    return parent(
+      hash(UnsafeRawBufferPointer(rebasing: bytes[..<left])), hash(UnsafeRawBufferPointer(rebasing: bytes[left...])))
+  }
+
+  private static func parent(_ left: UInt64, _ right: UInt64) -> UInt64 {
+    withUnsafeBytes(of: (left.littleEndian, right.littleEndian)) { Checksum.hash($0) }
+  }
+}
+
+/// Hashes of the leaves of a file, taken while its bytes pass by.
 struct BlockHasher {
-  /// Complete blocks so far, and the last one after `finish`.
-  private(set) var hashes: [UInt64] = []
+  /// Complete leaves so far, and the last one after `finish`.
+  private(set) var leaves: [UInt64] = []
   private var partial: [UInt8] = []
+  private static let size = BlockHashes.leafBytes
 
   mutating func append(_ bytes: UnsafeRawBufferPointer) {
     var rest = bytes
     if !partial.isEmpty {
-      let count = min(FileChecksums.blockBytes - partial.count, rest.count)
+      let count = min(BlockHasher.size - partial.count, rest.count)
       partial.append(contentsOf: rest.prefix(count))
       rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(count))
-      guard partial.count == FileChecksums.blockBytes else { return }
+      guard partial.count == BlockHasher.size else { return }
       finish()
     }
-    while rest.count >= FileChecksums.blockBytes {
-      hashes.append(Checksum.hash(UnsafeRawBufferPointer(rebasing: rest.prefix(FileChecksums.blockBytes))))
-      rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(FileChecksums.blockBytes))
+    while rest.count >= BlockHasher.size {
+      leaves.append(Checksum.hash(UnsafeRawBufferPointer(rebasing: rest.prefix(BlockHasher.size))))
+      rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(BlockHasher.size))
     }
     partial.append(contentsOf: rest)
   }
 
-  /// Closes the last block, which may be short.
+  /// Closes the last leaf, which may be short.
   mutating func finish() {
     guard !partial.isEmpty else { return }
-    hashes.append(partial.withUnsafeBytes { Checksum.hash($0) })
+    leaves.append(partial.withUnsafeBytes { Checksum.hash($0) })
     partial.removeAll(keepingCapacity: true)
   }
 }

@@ -6,14 +6,15 @@ import Synchronization
 /// They stand in the file's last global buffer, which official readers ignore, right before the column metadata:
 /// ```
 /// "MOONXXH3" | u32 bytes of a block | u32 blocks n | u64 bytes of the page region P
-/// u64 hash of [P, this buffer) | u64 hash of [end of this buffer, end of file) | n x u64 hash of a block
+/// u64 hash of [P, this buffer) | u64 hash of [end of this buffer, end of file) | n x u32 hash of a block (`BlockHashes`)
 /// u64 hash of all before | u64 bytes of this buffer | "MOONXXH3"
 /// ```
+/// Files from before blocks grew with the file have 64 bits for each 64 KiB.
+///
 /// They are looked for from both ends, so that damage to one of the places that lead to them does not hide them.
 /// Blocks lie at multiples of their size from the start of the file; the last one ends at P. What is not a page (descriptor,
 /// global buffers, column metadata, tables, footer) is checked when the file is opened, a block when it is first touched.
 final class FileChecksums: Sendable {
-  static let blockBytes = 1 << 16
   private static let headerBytes = 40
   /// Own hash, own size, mark.
   private static let trailerBytes = 24
@@ -21,6 +22,8 @@ final class FileChecksums: Sendable {
   private let file: Buffer
   /// Where the hash of block 0 stands.
   private let hashes: Int
+  /// Bytes of a block's hash: 4, or 8.
+  private let hashBytes: Int
   private let blockBytes: Int
   let blockCount: Int
   private let pageBytes: Int
@@ -60,8 +63,9 @@ final class FileChecksums: Sendable {
     let pages = try reader.read(UInt64.self)
     let before = try reader.read(UInt64.self)
     let after = try reader.read(UInt64.self)
-    guard blockBytes > 0, pages <= UInt64(place.offset), own == FileChecksums.headerBytes + 8 * blocks,
-      (Int(pages) + blockBytes - 1) / blockBytes == blocks
+    let hashBytes = own - FileChecksums.headerBytes == 8 * blocks ? 8 : 4
+    guard blockBytes > 0, blockBytes % BlockHashes.leafBytes == 0, pages <= UInt64(place.offset),
+      own == FileChecksums.headerBytes + hashBytes * blocks, (Int(pages) + blockBytes - 1) / blockBytes == blocks
     else { throw fail("\(blocks) checksums of \(blockBytes) bytes do not cover its \(pages) bytes of pages") }
     let end = place.offset + place.count
     guard Checksum.hash(UnsafeRawBufferPointer(rebasing: file.bytes[Int(pages)..<place.offset])) == before,
@@ -69,6 +73,7 @@ final class FileChecksums: Sendable {
     else { throw fail("its metadata does not match its checksum") }
     self.file = file
     self.blockBytes = blockBytes
+    self.hashBytes = hashBytes
     blockCount = blocks
     pageBytes = Int(pages)
     hashes = place.offset + FileChecksums.headerBytes
@@ -97,20 +102,23 @@ final class FileChecksums: Sendable {
 
   /// Hashes block `block` anew.
   func matches(_ block: Int) -> Bool {
-    let stored = UInt64(littleEndian: file.bytes.loadUnaligned(fromByteOffset: hashes + 8 * block, as: UInt64.self))
-    return Checksum.hash(UnsafeRawBufferPointer(rebasing: file.bytes[bytes(of: block)])) == stored
+    let hash = BlockHashes.hash(UnsafeRawBufferPointer(rebasing: file.bytes[bytes(of: block)]))
+    let place = hashes + hashBytes * block
+    if hashBytes == 8 { return UInt64(littleEndian: file.bytes.loadUnaligned(fromByteOffset: place, as: UInt64.self)) == hash }
+    return UInt32(littleEndian: file.bytes.loadUnaligned(fromByteOffset: place, as: UInt32.self))
+      == UInt32(truncatingIfNeeded: hash)
   }
 
-  /// The checksum buffer of a file whose pages have the hashes `blocks`, with room for what `seal` fills in.
-  static func buffer(blocks: [UInt64], pageBytes: Int) -> [UInt8] {
-    var out = ByteWriter(reserving: headerBytes + 8 * blocks.count + trailerBytes)
+  /// The checksum buffer of a file with the pages' hashes `blocks`, with room for what `seal` fills in.
+  static func buffer(_ blocks: BlockHashes, pageBytes: Int) -> [UInt8] {
+    var out = ByteWriter(reserving: headerBytes + 4 * blocks.hashes.count + trailerBytes)
     out.write(Checksum.magic)
-    out.write(UInt32(blockBytes))
-    out.write(UInt32(blocks.count))
+    out.write(UInt32(blocks.blockBytes))
+    out.write(UInt32(blocks.hashes.count))
     out.write(UInt64(pageBytes))
     out.write(UInt64(0))
     out.write(UInt64(0))
-    for hash in blocks { out.write(hash) }
+    for hash in blocks.hashes { out.write(hash) }
     out.write(UInt64(0))
     out.write(UInt64(out.count + 16))
     out.write(Checksum.magic)

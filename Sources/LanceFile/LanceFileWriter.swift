@@ -43,6 +43,8 @@ package final class LanceFileWriter {
   /// File version 2.0 only: columns that wait, per top-level field.
   private var waiting: [(columns: [Column], bytes: Int)] = []
   private var columns: [[PBColumnPage]]
+  /// Per column the description of its last page, when that is plain.
+  private var lastPlain: [PBFullZipLayout?]
   /// Global buffers behind the descriptor.
   private var globals: [[UInt8]] = []
   private var isFinished = false
@@ -70,6 +72,7 @@ package final class LanceFileWriter {
     try schema.validate()
     output = FileOutput(sink)
     columns = Array(repeating: [], count: trees.reduce(0) { $0 + $1.columnOwners(version).count })
+    lastPlain = columns.map { _ in nil }
     pageBytes = LanceFileWriter.pageBytes(columns: columns.count)
     waiting = trees.map { _ in ([], 0) }
     guard version != .v2_0 else { return }
@@ -183,22 +186,22 @@ package final class LanceFileWriter {
     }
     readyCount = 0
     guard !jobs.isEmpty else { return }
-    let queue = Mutex((pages: [EncodedPage?](repeating: nil, count: jobs.count), next: 0, failure: Failure?.none))
+    let queue = Mutex((pages: [[EncodedPage]?](repeating: nil, count: jobs.count), next: 0, failure: Failure?.none))
     // Sendable proof: the writer is touched under the lock, while this call waits.
     nonisolated(unsafe) let writer = self
     let all = jobs
     Parallel.forEach(count: all.count, grain: 1) { block in
       for i in block {
         do throws(Failure) {
-          let page: EncodedPage
-          do throws(Failure) { page = try all[i].encoder.encode(all[i].parts) } catch {
+          let pages: [EncodedPage]
+          do throws(Failure) { pages = try all[i].encoder.encode(all[i].parts) } catch {
             throw error.context("column '\(writer.leaves[all[i].leaf].leaf.field.name)'")
           }
           let result: Result<Void, Failure> = queue.withLock { state in
-            state.pages[i] = page
+            state.pages[i] = pages
             do throws(Failure) {
               while state.failure == nil, state.next < all.count, let ready = state.pages[state.next] {
-                try writer.write(ready, leaf: all[state.next].leaf)
+                for page in ready { try writer.write(page, leaf: all[state.next].leaf) }
                 state.pages[state.next] = nil
                 state.next += 1
               }
@@ -221,6 +224,7 @@ package final class LanceFileWriter {
   }
 
   private func write(_ page: EncodedPage, column: Int, priority: Int) throws(Failure) {
+    if try join(page, column: column) { return }
     var message = PBColumnPage()
     for parts in page.buffers {
       try output.align()
@@ -233,6 +237,23 @@ package final class LanceFileWriter {
     message.priority = UInt64(priority)
     message.encoding.direct.encoding = Data(try page.encoding.encoded())
     columns[column].append(message)
+    lastPlain[column] = page.plain
+  }
+
+  /// Writes a plain page as more of the column's last page, when that is plain too and ends where the file does: a column of images is then
+  /// one page, and the page's description is written and read once.
+  private func join(_ page: EncodedPage, column: Int) throws(Failure) -> Bool {
+    guard let before = lastPlain[column], let last = columns[column].indices.last,
+      let offset = columns[column][last].bufferOffsets.first,
+      let size = columns[column][last].bufferSizes.first, offset + size == UInt64(output.position),
+      let whole = try page.joined(to: before)
+    else { return false }
+    for part in page.buffers[0] { try output.append(part.bytes) }
+    columns[column][last].bufferSizes = [UInt64(output.position) - offset]
+    columns[column][last].length += UInt64(page.rows)
+    columns[column][last].encoding.direct.encoding = Data(try whole.encoding.encoded())
+    lastPlain[column] = whole.plain
+    return true
   }
 
   // MARK: File version 2.0
@@ -351,7 +372,7 @@ private struct FileOutput {
     try align()
     try flush()
     hasher.finish()
-    let tail = TailWriter(version: version, start: position, blocks: hasher.hashes)
+    let tail = TailWriter(version: version, start: position, blocks: BlockHashes(leaves: hasher.leaves))
     let bytes = tail.bytes(globals: globals, columns: columns)
     position += bytes.count
     try send(bytes)

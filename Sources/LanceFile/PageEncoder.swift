@@ -13,6 +13,8 @@ struct EncodedPage: Sendable {
   var buffers: [[Buffer]]
   var rows: Int
   var encoding: PBAnyMessage
+  /// Of fixed-width values back to back without levels: another such page right behind it makes one page with it.
+  private(set) var plain: PBFullZipLayout?
 
   init(_ layout: PBPageLayout, _ buffers: [[Buffer]], rows: Int) throws(Failure) {
     self.buffers = buffers
@@ -20,6 +22,21 @@ struct EncodedPage: Sendable {
     encoding = PBAnyMessage()
     encoding.typeURL = LanceTypeURL.pageLayout
     encoding.value = Data(try layout.encoded())
+    if case .fullZip(let message)? = layout.layout, message.bitsRep + message.bitsDef == 0, message.bitsPerValue > 0 {
+      plain = message
+    }
+  }
+
+  /// The description of the page that this one makes with the plain page `before`; nil when they do not go together.
+  func joined(to before: PBFullZipLayout) throws(Failure) -> EncodedPage? {
+    guard var message = plain, message.valueCompression == before.valueCompression,
+      UInt64(message.numItems) + UInt64(before.numItems) <= UInt64(UInt32.max)
+    else { return nil }
+    message.numItems += before.numItems
+    message.numVisibleItems += before.numVisibleItems
+    var layout = PBPageLayout()
+    layout.fullZip = message
+    return try EncodedPage(layout, buffers, rows: rows)
   }
 
   init(_ array: PBArrayEncoding, _ buffers: [[Buffer]], rows: Int) throws(Failure) {
@@ -36,7 +53,7 @@ struct EncodedPage: Sendable {
 /// | rows | page |
 /// |---|---|
 /// | all null, or lists without any item | Constant |
-/// | one repeated value of at most 32 bytes (2.2) | Constant |
+/// | few long runs of one value (2.2) | Constant, a page for each run |
 /// | wide values (256 bytes and more) | full-zip: fixed width without nulls is the plain array |
 /// | long runs of one value | mini-block, RLE |
 /// | numbers that need fewer bits | mini-block, InlineBitpacking |
@@ -74,28 +91,32 @@ struct PageEncoder: Sendable {
     return bits / 8 * shape.factor >= PageEncoder.wide
   }
 
-  /// The page of `parts`, which follow each other.
-  func encode(_ parts: [LeafRows]) throws(Failure) -> EncodedPage {
+  /// The pages of `parts`, which follow each other: one, unless their values are few long runs.
+  func encode(_ parts: [LeafRows]) throws(Failure) -> [EncodedPage] {
     let rows = parts.reduce(0) { $0 + $1.rows }
     if isPlain, parts.allSatisfy({ $0.values.nullCount == 0 }) {
       let values = parts.map { FlatValues($0.values, shape) }
       if values.allSatisfy({ $0.validity.allSatisfy { $0 == nil } }) {
         var buffers: [Buffer] = []
         for value in values { buffers.append(try value.buffer()) }
-        return try fullZip(
-          [buffers], Levels(rep: [], def: [], nesting: Nesting([.item(nullable: false)])), rows: rows, items: rows, [false])
+        return [
+          try fullZip(
+            [buffers], Levels(rep: [], def: [], nesting: Nesting([.item(nullable: false)])), rows: rows, items: rows, [false])
+        ]
       }
     }
     let values = try Column.concatenate(parts.map(\.values), type: shape.type, count: parts.reduce(0) { $0 + $1.values.count })
     let levels = levels(parts, values)
     if values.count == 0 || shape.storage == .null || (layers.count == 1 && values.nullCount == rows) {
-      return try constant(levels, rows: rows, value: nil)
+      return [try allNull(levels, rows: rows)]
     }
-    let flat = FlatValues(values, shape)
-    if version != .v2_1, layers.count == 1, levels.def.isEmpty, let value = flat.constant() {
-      return try constant(levels, rows: rows, value: value)
-    }
+    if version != .v2_1, layers.count == 1, levels.def.isEmpty, let pages = try constants(values) { return pages }
+    return [try encode(values, levels, rows: rows)]
+  }
+
+  private func encode(_ values: Column, _ levels: Levels, rows: Int) throws(Failure) -> EncodedPage {
     if case .variable = shape.storage { return try strings(values, levels, rows: rows) }
+    let flat = FlatValues(values, shape)
     if isWideFixed {
       if let page = try general(flat, levels, rows: rows) { return page }
     } else if let page = try miniBlock(flat, levels, rows: rows) {
@@ -167,18 +188,64 @@ struct PageEncoder: Sendable {
     return message
   }
 
-  private func constant(_ levels: Levels, rows: Int, value: [UInt8]?) throws(Failure) -> EncodedPage {
+  // MARK: Constant pages
+
+  private func allNull(_ levels: Levels, rows: Int) throws(Failure) -> EncodedPage {
     var message = PBConstantLayout()
-    if let value { message.inlineValue = Data(value) }
-    var buffers: [[Buffer]] = []
-    if layers.count == 1 {
-      message.layers = [Layer.item(nullable: value == nil).message]
-    } else {
-      message.layers = levels.nesting.layers.map(\.message)
-      buffers = [[try Buffer(levels.rep)], [try Buffer(levels.def)]]
-    }
+    guard layers.count > 1 else { return try constant(message, [], .item(nullable: true), rows: rows) }
+    message.layers = levels.nesting.layers.map(\.message)
     var layout = PBPageLayout()
     layout.constant = message
+    return try EncodedPage(layout, [[try Buffer(levels.rep)], [try Buffer(levels.def)]], rows: rows)
+  }
+
+  /// A page for each run of values without nulls; nil when they are no runs.
+  private func constants(_ values: Column) throws(Failure) -> [EncodedPage]? {
+    var pages: [EncodedPage] = []
+    if case .variable = shape.storage {
+      let strings = Strings(values)
+      guard let runs = ConstantRuns.of(strings) else { return nil }
+      for run in runs {
+        let scalar = try Buffer(scalar(strings.bytes(run.lowerBound)))
+        pages.append(try constant(PBConstantLayout(), [[scalar]], .item(nullable: false), rows: run.count))
+      }
+    } else {
+      let flat = FlatValues(values, shape)
+      guard let runs = ConstantRuns.of(flat), let bits = shape.bitsPerRow else { return nil }
+      for run in runs {
+        var message = PBConstantLayout()
+        if bits == 1 {
+          let isSet = Bitmap.get(flat.element.buffers[0].pointer, flat.first + run.lowerBound)
+          message.inlineValue = Data([isSet ? 1 : 0])
+        } else {
+          message.inlineValue = Data(UnsafeRawBufferPointer(start: flat.base + run.lowerBound * (bits / 8), count: bits / 8))
+        }
+        pages.append(try constant(message, [], .item(nullable: false), rows: run.count))
+      }
+    }
+    return pages
+  }
+
+  /// A string as the buffer of a constant page: u32 parts, u32 bytes of each, then both offsets and the text.
+  private func scalar(_ string: UnsafeRawBufferPointer) -> [UInt8] {
+    let isLarge = shape.element.hasLargeOffsets
+    var out = ByteWriter(reserving: 28 + string.count)
+    out.write(UInt32(2))
+    out.write(UInt32(isLarge ? 16 : 8))
+    out.write(UInt32(string.count))
+    for offset in [0, string.count] {
+      if isLarge { out.write(UInt64(offset)) } else { out.write(UInt32(offset)) }
+    }
+    out.write(string)
+    return out.bytes
+  }
+
+  private func constant(_ message: PBConstantLayout, _ buffers: [[Buffer]], _ layer: Layer, rows: Int) throws(Failure)
+    -> EncodedPage
+  {
+    var layout = PBPageLayout()
+    layout.constant = message
+    layout.constant.layers = [layer.message]
     return try EncodedPage(layout, buffers, rows: rows)
   }
 }
@@ -191,25 +258,6 @@ func withUnsafeBytesOf<T: BitwiseCopyable>(_ value: T, _ body: (UnsafeRawBufferP
     do throws(Failure) { return .success(try body(bytes)) } catch { return .failure(error) }
   }
   try result.get()
-}
-
-extension FlatValues {
-  /// The bytes of the one value that all rows have, for a constant page; nil when there is none.
-  func constant() -> [UInt8]? {
-    // Below some rows a constant page saves nothing.
-    guard rows >= 16, shape.sizes.isEmpty, let bits = shape.bitsPerRow, bits <= 256 else { return nil }
-    if bits == 1 {
-      let set = Bitmap.countSet(element.buffers[0].pointer, offset: first, count: rows)
-      return set == 0 ? [0] : set == rows ? [1] : nil
-    }
-    let width = bits / 8
-    // All bytes equal those one value earlier.
-    let base = base
-    guard equal(base, base + width, width), equal(base, base + width, (rows - 1) * width) else { return nil }
-    return (0..<width).map { base.load(fromByteOffset: $0, as: UInt8.self) }
-  }
-
-  private func equal(_ a: UnsafeRawPointer, _ b: UnsafeRawPointer, _ count: Int) -> Bool { compareBytes(a, b, count) }
 }
 
 extension Column {

@@ -8,8 +8,8 @@ struct TailWriter {
   let version: LanceFileVersion
   /// Bytes of the page region, a multiple of 64.
   let start: Int
-  /// Hashes of the blocks of the page region.
-  let blocks: [UInt64]
+  /// Hashes of the page region.
+  let blocks: BlockHashes
 
   /// The bytes from `start` to the end of the file.
   /// - Parameters:
@@ -28,7 +28,7 @@ struct TailWriter {
       place(global, in: &globalTable)
     }
     out.align(64)
-    let sums = FileChecksums.buffer(blocks: blocks, pageBytes: start)
+    let sums = FileChecksums.buffer(blocks, pageBytes: start)
     let sumsPlace = out.count..<out.count + sums.count
     place(sums, in: &globalTable)
     let firstColumn = start + out.count

@@ -55,12 +55,12 @@ import Testing
     #expect(Array(sums[0..<8]) == Array("MOONXXH3".utf8) && number(8, 4) == 65536)
     let pages = number(16, 8)
     #expect(pages % 64 == 0 && pages > 65536 && number(12, 4) == (pages + 65535) / 65536)
-    #expect(sums.count == 64 + 8 * number(12, 4))
+    #expect(sums.count == 64 + 4 * number(12, 4))
     #expect(Array(sums.suffix(8)) == Array("MOONXXH3".utf8) && number(sums.count - 16, 8) == sums.count)
     func hash(_ range: Range<Int>) -> UInt64 { file[range].withUnsafeBytes { Checksum.hash($0) } }
     func stored(_ at: Int) -> UInt64 { UInt64(bitPattern: Int64(number(at, 8))) }
     for block in 0..<number(12, 4) {
-      #expect(stored(40 + 8 * block) == hash(block * 65536..<min(pages, (block + 1) * 65536)))
+      #expect(number(40 + 4 * block, 4) == Int(hash(block * 65536..<min(pages, (block + 1) * 65536)) & 0xFFFF_FFFF))
     }
     let start = try #require((pages..<file.count).first { Array(file[$0..<$0 + 8]) == Checksum.magic })
     #expect(start % 64 == 0)
@@ -120,6 +120,63 @@ import Testing
     // Others' files are read as they are.
     #expect(try reader(withoutChecksums(file)).damagedRanges().isEmpty)
     #expect(try reader(withoutChecksums(file)).read(rows: 0..<rows).count == rows)
+  }
+
+  /// A large file has larger blocks: their hashes are those of trees over 64 KiB each, and one of them is read to check a row.
+  @Test func largeFilesHaveLargeBlocks() throws {
+    // 41 MB: 626 leaves of 64 KiB, so blocks of 128 KiB; the last one has a leaf and a bit.
+    let (rows, width) = (5003, 2048)
+    let numbers = try Buffer((0..<rows * width).map { Float($0 &* 7 % 1000) })
+    let column = Column.vectors(.float32, size: width, count: rows, buffer: numbers)
+    let batch = try RecordBatch(schema: Schema([Field("v", column.type, isNullable: false)]), columns: [column])
+    var file = try written([batch], schema: batch.schema)
+    let read = try reader(file)
+    let sums = Array(try #require(read.globalBuffer(1)))
+    func number(_ at: Int, _ count: Int) -> Int { (0..<count).reduce(0) { $0 | Int(sums[at + $1]) << (8 * $1) } }
+    let (block, pages) = (number(8, 4), number(16, 8))
+    #expect(
+      block == 131_072 && number(12, 4) == 313 && sums.count == 64 + 4 * 313 && pages == (rows * width * 4 + 63) / 64 * 64)
+    func hash(_ bytes: some Sequence<UInt8>) -> UInt64 { Array(bytes).withUnsafeBytes { Checksum.hash($0) } }
+    func bytes(_ number: UInt64) -> [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) } }
+    for i in [0, 17, 312] {
+      let (start, end) = (i * block, min(pages, (i + 1) * block))
+      let tree = hash(bytes(hash(file[start..<start + 65536])) + bytes(hash(file[start + 65536..<end])))
+      #expect(number(40 + 4 * i, 4) == Int(tree & 0xFFFF_FFFF), "block \(i)")
+    }
+    #expect(try read.damagedRanges().isEmpty)
+    for at in [5 * block + 65535, pages - 65] {
+      file[at] ^= 1
+      let start = at / block * block
+      #expect(try reader(file).damagedRanges() == [start..<min(pages, start + block)])
+      #expect(failure { _ = try reader(file).take(rows: [at / (4 * width)]) }?.code == .corruptData)
+      #expect(difference(try reader(file).take(rows: [2000]).columns[0], try column.take([2000])) == nil)
+      file[at] ^= 1
+    }
+  }
+
+  /// A file from before blocks grew with the file: 64 bits for each 64 KiB.
+  @Test func longHashesOfEarlierFilesAreRead() throws {
+    let good =
+      GoldenTests.hex("50000000") + [UInt8](repeating: 0, count: 60)
+      + GoldenTests.hex(
+        """
+        000028000000fefec800000000000000ca00000000000000cc00000000000000ce00000000000000d0000000000000000000000000000000
+        00000000000000000a200a1e1206646f75626c65180320ffffffffffffffffff012a05696e74363430011005000000000000000000000000
+        000000000000000000000000000000004d4f4f4e5858483300000100010000008000000000000000d4bf0343f76c2bcfba2422234ad01bf4
+        888e041692c3dedf452470efb605799648000000000000004d4f4f4e585848330a2912270a250a1f2f6c616e63652e656e636f64696e6773
+        2e436f6c756d6e456e636f64696e6712020a0012420a020040120204301805223612340a320a1d2f6c616e63652e656e636f64696e677332
+        312e506167654c61796f757412110a0f1a040a02084032010138014805500108010000000000006f00000000000000800000000000000024
+        00000000000000c0000000000000004800000000000000080100000000000077010000000000008701000000000000020000000100000002
+        0002004c414e43
+        """)
+    let read = try reader(good)
+    #expect(read.hasChecksums)
+    #expect(difference(try read.read(rows: 0..<5).columns[0], try Column.int64([200, 202, 204, 206, 208])) == nil)
+    for bit in 0..<8 * good.count {
+      var bytes = good
+      bytes[bit / 8] ^= 1 << UInt8(bit % 8)
+      #expect(failure { _ = try reader(bytes).read(rows: 0..<5) } != nil, "bit \(bit)")
+    }
   }
 
   @Test func checksumsComeLastOfTheGlobalBuffers() throws {

@@ -43,6 +43,63 @@ import Testing
     return Column(type: column.type, count: column.count, validity: bits, buffers: column.buffers, children: column.children)
   }
 
+  /// Columns of few long runs are constant pages, whatever their rows; short runs and too many are not.
+  @Test func longRunsAreConstantPages() throws {
+    let n = 70_000
+    func texts(_ at: (Int) -> String) throws -> Column { try Column.utf8((0..<n).map { at($0) }) }
+    func split(_ i: Int) -> Bool { i < 60_000 }
+    func bits(_ n: Int, _ isSet: (Int) -> Bool) throws -> Buffer {
+      let bits = try Bitmap.filled(n, false)
+      for i in 0..<n where isSet(i) { Bitmap.set(bits.pointer, i, true) }
+      return bits
+    }
+    let columns: [(String, Column)] = [
+      ("texts", try texts { split($0) ? "train" : "test" }), ("empty texts", try texts { split($0) ? "" : "x" }),
+      ("wide texts", try texts { String(repeating: split($0) ? "ab" : "c", count: 500) }),
+      ("int64", try Column.int64((0..<n).map { split($0) ? -1 : 1 << 40 })),
+      ("uint8", Column(type: .uint8, count: n, buffers: [try Buffer((0..<n).map { UInt8(split($0) ? 200 : 7) })])),
+      ("bool", Column(type: .bool, count: n, buffers: [try bits(n, split)])),
+      (
+        "decimal",
+        Column(
+          type: .decimal128(precision: 30, scale: 2), count: n,
+          buffers: [try Buffer((0..<2 * n).map { Int64(split($0 / 2) ? 5 : -9) })])
+      ),
+    ]
+    for (name, column) in columns {
+      let size = try size(column, .v2_2, [:], name)
+      // 61 MB of wide texts are cut into eight pages.
+      #expect(size < (name == "wide texts" ? 10_000 : 700), "\(name): \(size)")
+    }
+    // The last run is too short to have a page; there are 70 runs of 1,000 rows.
+    let tail = try Column.int64((0..<n).map { $0 < n - 3 ? 5 : 6 })
+    #expect(try size(tail) > 800)
+    let many = try Column.int64((0..<n).map { Int64($0 / 1000 * 0x9E37_79B9) })
+    #expect(try size(many) > 2000)
+  }
+
+  /// Wide values that follow each other in the file are one page, also when their batches come one by one.
+  @Test func imagesAreOnePage() throws {
+    let (rows, width) = (30_000, 100)
+    let column = Column.vectors(
+      .float32, size: width, count: rows, buffer: try Buffer((0..<rows * width).map { Float($0 % 999) }))
+    let labels = try Column.int64((0..<rows).map { Int64($0 % 10) })
+    let batch = try RecordBatch(
+      schema: Schema([Field("image", column.type), Field("label", .int64)]), columns: [column, labels])
+    let parts = try stride(from: 0, to: rows, by: 1001).map { at in
+      try RecordBatch(
+        schema: batch.schema, columns: batch.columns.map { $0.slice(at, min(1001, rows - at)) }, count: min(1001, rows - at))
+    }
+    let (whole, pieces) = (try written([batch], schema: batch.schema), try written(parts, schema: batch.schema))
+    #expect(whole == pieces)
+    let reader = try reader(pieces)
+    #expect(try reader.pageStarts(column: 0) == [0])
+    for rows in [0..<rows, 5..<6, 20_900..<21_100] {
+      #expect(difference(try reader.read(rows: rows).columns[0], column.slice(rows.lowerBound, rows.count)) == nil)
+    }
+    #expect(difference(try reader.take(rows: [3, 20_971, 29_999]).columns[0], try column.take([3, 20_971, 29_999])) == nil)
+  }
+
   @Test(arguments: LanceFileVersion.allCases.filter { $0 != .v2_0 }, [false, true])
   func runsAreStoredOnce(_ version: LanceFileVersion, _ withNulls: Bool) throws {
     for (type, width) in [(DataType.int64, 8), (.int32, 4), (.int16, 2), (.int8, 1), (.float64, 8), (.float32, 4)] {

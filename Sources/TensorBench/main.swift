@@ -60,5 +60,5 @@ func backward(_ dx: UnsafeMutableRawPointer?) throws {
 let all = try median(values[7]) { try backward(dx.pointer) }
 let own = try median(values[7]) { try backward(nil) }
 print(
-  "{\"algorithm\": \"\(algorithm ?? s.algorithm(.f32))\", \"forward\": \(forward), \"backward\": \(all), \"backward_weights\": \(own)}"
+  "{\"algorithm\": \"\(algorithm ?? s.algorithm(.f32))\", \"of_gradients\": [\"\(s.inputGradientAlgorithm(.f32))\", \"\(s.weightGradientAlgorithm(.f32))\"], \"forward\": \(forward), \"backward\": \(all), \"backward_weights\": \(own)}"
 )

@@ -1,4 +1,4 @@
-/// How a convolution is computed: by its shape alone, so that results are the same bits everywhere
+/// How a convolution is computed: the cheapest by `ConvCost`, which knows the shape only, so that results are the same bits everywhere
 /// (docs/decisions/0007-convolution.md).
 package enum ConvAlgorithm: String, Sendable, CaseIterable {
   /// F(4x4, 3x3): 36 products where the plain sum has 144.
@@ -13,24 +13,67 @@ package enum ConvAlgorithm: String, Sendable, CaseIterable {
   case patches
 }
 
+/// The cheapest algorithm so far.
+private struct Cheapest {
+  private(set) var algorithm: ConvAlgorithm
+  private var cost: Double
+
+  init(_ algorithm: ConvAlgorithm, _ cost: Double) { (self.algorithm, self.cost) = (algorithm, cost) }
+
+  mutating func consider(_ other: ConvAlgorithm, if isPossible: Bool, _ cost: @autoclosure () -> Double) {
+    guard isPossible else { return }
+    let found = cost()
+    if found < self.cost { (algorithm, self.cost) = (other, found) }
+  }
+}
+
+extension Cheapest {
+  /// The ways that only 3x3 kernels with stride 1 have, to `to` channels of h x w out of `from`.
+  fileprivate mutating func considerThree(_ s: ConvShape, from: Int, to: Int, _ h: Int, _ w: Int) {
+    consider(.winograd, if: s.fitsWinograd, ConvCost.winograd(from: from, to: to, h, w))
+    consider(.direct, if: s.isPlainThree && DirectConv.fits(outWidth: w), ConvCost.direct(from: from, to: to, h, w))
+  }
+}
+
 extension ConvShape {
   /// Of the result.
   package func algorithm(_ type: DType) -> ConvAlgorithm {
-    let chosen = weightGradientAlgorithm(type)
-    return chosen == .patches && type == .f32 && fitsImplicit ? .implicit : chosen
+    choose(type, .result) {
+      $0.considerThree(self, from: inChannels, to: outChannels, outHeight, outWidth)
+      $0.consider(.implicit, if: fitsImplicit, ConvCost(self).implicit())
+    }
   }
+  /// Of the gradient of the input, which is a convolution of the gradient with padding 2 - p.
+  package func inputGradientAlgorithm(_ type: DType) -> ConvAlgorithm {
+    choose(type, .inputGradient) { $0.considerThree(self, from: outChannels, to: inChannels, height, width) }
+  }
+  package func weightGradientAlgorithm(_ type: DType) -> ConvAlgorithm {
+    choose(type, .weightGradient) {
+      $0.consider(.winograd, if: fitsWinograd, ConvCost(self).winogradWeights())
+      $0.consider(.direct, if: isPlainThree && DirectConv.fits(outWidth: outWidth), ConvCost(self).directWeights())
+    }
+  }
+
+  @inline(__always)
+  private func choose(_ type: DType, _ what: ConvCost.Patches, _ others: (inout Cheapest) -> Void) -> ConvAlgorithm {
+    if isPointwise { return .product }
+    guard type == .f32, groups == 1 else { return .patches }
+    var best = Cheapest(.patches, ConvCost(self).patches(what))
+    others(&best)
+    return best.algorithm
+  }
+
   /// One number of each pixel (1x1) is better laid out than sorted. The padded image is in memory, so padding is bounded by the image's size.
   package var fitsImplicit: Bool {
     groups == 1 && inChannels > 0 && kernelH * kernelW > 1 && outWidth >= 8 && outHeight > 0 && padH <= height + 16
       && padW <= width + 16
   }
-  package func weightGradientAlgorithm(_ type: DType) -> ConvAlgorithm {
-    choose(type, inChannels, outChannels, outHeight, outWidth)
+  fileprivate var isPlainThree: Bool {
+    kernelH == 3 && kernelW == 3 && strideH == 1 && strideW == 1 && dilationH == 1 && dilationW == 1 && groups == 1
+      && padH == padW && padH <= 2 && inChannels > 0 && outChannels > 0
   }
-  /// Of the gradient of the input, which is a convolution of the gradient with padding 2 - p.
-  package func inputGradientAlgorithm(_ type: DType) -> ConvAlgorithm {
-    choose(type, outChannels, inChannels, height, width)
-  }
+  /// Lanes are channels.
+  fileprivate var fitsWinograd: Bool { isPlainThree && min(inChannels, outChannels) >= 8 }
 
   /// Whether relu and max pooling by 2 x 2 can be done while a tile of results is in registers (`Kernels.conv2dMaxPool`).
   package func poolsInTiles(_ type: DType) -> Bool { algorithm(type) == .winograd && min(outHeight, outWidth) >= 2 }
@@ -39,18 +82,6 @@ extension ConvShape {
     PoolShape(
       planes: batch * outChannels, height: outHeight, width: outWidth, kernel: (2, 2), stride: (2, 2), padding: (0, 0),
       out: (outHeight / 2, outWidth / 2))
-  }
-
-  private func choose(_ type: DType, _ from: Int, _ to: Int, _ h: Int, _ w: Int) -> ConvAlgorithm {
-    if isPointwise { return .product }
-    let isPlainThree =
-      kernelH == 3 && kernelW == 3 && strideH == 1 && strideW == 1 && dilationH == 1 && dilationW == 1 && groups == 1
-      && padH == padW && padH <= 2
-    guard type == .f32, isPlainThree, from > 0, to > 0 else { return .patches }
-    if min(from, to) < 8 { return DirectConv.fits(outWidth: w) ? .direct : .patches }
-    // Tiles that hang over the edge are computed in full: it pays while half of the numbers are used.
-    let computed = (h + 3) / 4 * ((w + 3) / 4) * 16
-    return 2 * h * w >= computed ? .winograd : .patches
   }
 
   var winograd: WinogradConv {

@@ -2,7 +2,7 @@
 ///
 /// A cost is a sum of counts (sums of products as the kernel's registers round them up, numbers that are transformed or laid out, calls) times a
 /// price each. The prices were fitted to measured layers by `Benchmarks/train/conv_cost`, which prints them and how much longer than the best the
-/// cheapest takes: about 1 % on average. Only the order of the costs counts, and the batch does not, so that an image's result is the same
+/// cheapest takes: 1 to 3 % on average. Only the order of the costs counts, and the batch does not, so that an image's result is the same
 /// bits alone and among others.
 struct ConvCost {
   private let shape: ConvShape

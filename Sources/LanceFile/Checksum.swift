@@ -45,7 +45,7 @@ struct BlockHashes {
   static let leafBytes = 1 << 16
   /// Small files have small blocks, so that little is read to check a row; large ones have few.
   private static let mostSmallBlocks = 512
-  static let mostBlockBytes = 1 << 20
+  private static let mostBlockBytes = 1 << 20
 
   let blockBytes: Int
   /// The lower halves.

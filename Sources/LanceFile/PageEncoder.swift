@@ -110,13 +110,18 @@ struct PageEncoder: Sendable {
     if values.count == 0 || shape.storage == .null || (layers.count == 1 && values.nullCount == rows) {
       return [try allNull(levels, rows: rows)]
     }
-    if version != .v2_1, layers.count == 1, levels.def.isEmpty, let pages = try constants(values) { return pages }
-    return [try encode(values, levels, rows: rows)]
+    let mayBeConstant = version != .v2_1 && layers.count == 1 && levels.def.isEmpty
+    if case .variable = shape.storage {
+      let strings = Strings(values)
+      if mayBeConstant, let pages = try constants(strings) { return pages }
+      return [try self.strings(strings, levels, rows: rows)]
+    }
+    let flat = FlatValues(values, shape)
+    if mayBeConstant, let pages = try constants(flat) { return pages }
+    return [try fixed(flat, levels, rows: rows)]
   }
 
-  private func encode(_ values: Column, _ levels: Levels, rows: Int) throws(Failure) -> EncodedPage {
-    if case .variable = shape.storage { return try strings(values, levels, rows: rows) }
-    let flat = FlatValues(values, shape)
+  private func fixed(_ flat: FlatValues, _ levels: Levels, rows: Int) throws(Failure) -> EncodedPage {
     if isWideFixed {
       if let page = try general(flat, levels, rows: rows) { return page }
     } else if let page = try miniBlock(flat, levels, rows: rows) {
@@ -199,31 +204,27 @@ struct PageEncoder: Sendable {
     return try EncodedPage(layout, [[try Buffer(levels.rep)], [try Buffer(levels.def)]], rows: rows)
   }
 
-  /// A page for each run of values without nulls; nil when they are no runs.
-  private func constants(_ values: Column) throws(Failure) -> [EncodedPage]? {
-    var pages: [EncodedPage] = []
-    if case .variable = shape.storage {
-      let strings = Strings(values)
-      guard let runs = ConstantRuns.of(strings) else { return nil }
-      for run in runs {
-        let scalar = try Buffer(scalar(strings.bytes(run.lowerBound)))
-        pages.append(try constant(PBConstantLayout(), [[scalar]], .item(nullable: false), rows: run.count))
-      }
-    } else {
-      let flat = FlatValues(values, shape)
-      guard let runs = ConstantRuns.of(flat), let bits = shape.bitsPerRow else { return nil }
-      for run in runs {
-        var message = PBConstantLayout()
-        if bits == 1 {
-          let isSet = Bitmap.get(flat.element.buffers[0].pointer, flat.first + run.lowerBound)
-          message.inlineValue = Data([isSet ? 1 : 0])
-        } else {
-          message.inlineValue = Data(UnsafeRawBufferPointer(start: flat.base + run.lowerBound * (bits / 8), count: bits / 8))
-        }
-        pages.append(try constant(message, [], .item(nullable: false), rows: run.count))
-      }
+  /// A page for each run of strings without nulls; nil when they are no runs.
+  private func constants(_ strings: Strings) throws(Failure) -> [EncodedPage]? {
+    guard let runs = ConstantRuns.of(strings) else { return nil }
+    return try runs.map { (run) throws(Failure) in
+      let scalar = try Buffer(scalar(strings.bytes(run.lowerBound)))
+      return try constant(PBConstantLayout(), [[scalar]], .item(nullable: false), rows: run.count)
     }
-    return pages
+  }
+
+  /// The same of fixed-width values.
+  private func constants(_ flat: FlatValues) throws(Failure) -> [EncodedPage]? {
+    guard let runs = ConstantRuns.of(flat), let bits = shape.bitsPerRow else { return nil }
+    return try runs.map { (run) throws(Failure) in
+      var message = PBConstantLayout()
+      if bits == 1 {
+        message.inlineValue = Data([Bitmap.get(flat.element.buffers[0].pointer, flat.first + run.lowerBound) ? 1 : 0])
+      } else {
+        message.inlineValue = Data(UnsafeRawBufferPointer(start: flat.base + run.lowerBound * (bits / 8), count: bits / 8))
+      }
+      return try constant(message, [], .item(nullable: false), rows: run.count)
+    }
   }
 
   /// A string as the buffer of a constant page: u32 parts, u32 bytes of each, then both offsets and the text.

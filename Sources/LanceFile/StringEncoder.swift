@@ -18,8 +18,7 @@ extension PageEncoder {
   ///
   /// Few distinct strings: a dictionary. General compression where the field asks for it and a sample says that it pays. Else text of
   /// 32 KiB and more is coded with FSST when that makes a sample at least a seventh smaller. What is left is stored as it is.
-  func strings(_ values: Column, _ levels: Levels, rows: Int) throws(Failure) -> EncodedPage {
-    let strings = Strings(values)
+  func strings(_ strings: Strings, _ levels: Levels, rows: Int) throws(Failure) -> EncodedPage {
     if let page = try dictionary(strings, levels, rows: rows) { return page }
     let isWide = strings.longest >= PageEncoder.wide
     if compression != nil {

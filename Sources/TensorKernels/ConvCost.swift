@@ -23,7 +23,7 @@ struct ConvCost {
     // In registers a tile can be pooled as well; the same layer takes the same way whether it is or not.
     return 0.92 * cost
   }
-  /// As `winograd`; `padded` numbers of an image with its padding.
+  /// Of the same.
   static func direct(from: Int, to: Int, _ h: Int, _ w: Int) -> Double {
     let sums = 9 * Double(from * h) * up(w, to: 16)
     return sums * (0.0095 * Double(to / 4 * 4) + 0.0178 * Double(to % 4)) + 0.031 * Double(from * h * w) + once(6900)

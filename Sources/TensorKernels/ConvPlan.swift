@@ -25,11 +25,9 @@ private struct Cheapest {
     let found = cost()
     if found < self.cost { (algorithm, self.cost) = (other, found) }
   }
-}
 
-extension Cheapest {
   /// The ways that only 3x3 kernels with stride 1 have, to `to` channels of h x w out of `from`.
-  fileprivate mutating func considerThree(_ s: ConvShape, from: Int, to: Int, _ h: Int, _ w: Int) {
+  mutating func considerThree(_ s: ConvShape, from: Int, to: Int, _ h: Int, _ w: Int) {
     consider(.winograd, if: s.fitsWinograd, ConvCost.winograd(from: from, to: to, h, w))
     consider(.direct, if: s.isPlainThree && DirectConv.fits(outWidth: w), ConvCost.direct(from: from, to: to, h, w))
   }

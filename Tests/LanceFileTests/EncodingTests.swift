@@ -48,17 +48,12 @@ import Testing
     let n = 70_000
     func texts(_ at: (Int) -> String) throws -> Column { try Column.utf8((0..<n).map { at($0) }) }
     func split(_ i: Int) -> Bool { i < 60_000 }
-    func bits(_ n: Int, _ isSet: (Int) -> Bool) throws -> Buffer {
-      let bits = try Bitmap.filled(n, false)
-      for i in 0..<n where isSet(i) { Bitmap.set(bits.pointer, i, true) }
-      return bits
-    }
     let columns: [(String, Column)] = [
       ("texts", try texts { split($0) ? "train" : "test" }), ("empty texts", try texts { split($0) ? "" : "x" }),
       ("wide texts", try texts { String(repeating: split($0) ? "ab" : "c", count: 500) }),
       ("int64", try Column.int64((0..<n).map { split($0) ? -1 : 1 << 40 })),
-      ("uint8", Column(type: .uint8, count: n, buffers: [try Buffer((0..<n).map { UInt8(split($0) ? 200 : 7) })])),
-      ("bool", Column(type: .bool, count: n, buffers: [try bits(n, split)])),
+      ("uint8", try Column.uint8((0..<n).map { split($0) ? 200 : 7 })),
+      ("bool", try Column.bool((0..<n).map { split($0) })),
       (
         "decimal",
         Column(
